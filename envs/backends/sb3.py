@@ -1,0 +1,24 @@
+"""SB3's own vector environments, stepped as SB3 steps them, which also offer the array step."""
+
+from __future__ import annotations
+
+import numpy as np
+from stable_baselines3.common import vec_env
+
+from .arrays import StepArrays, arrays_from_infos
+
+
+class DummyVecEnv(vec_env.DummyVecEnv):
+    """SB3's DummyVecEnv."""
+
+    def step_arrays(self, actions: np.ndarray) -> StepArrays:
+        """One step of all environments; see `StepArrays`."""
+        return arrays_from_infos(*self.step(actions))
+
+
+class SubprocVecEnv(vec_env.SubprocVecEnv):
+    """SB3's SubprocVecEnv: one process per environment, started by forkserver or spawn, never by a bare fork."""
+
+    def step_arrays(self, actions: np.ndarray) -> StepArrays:
+        """One step of all environments; see `StepArrays`."""
+        return arrays_from_infos(*self.step(actions))

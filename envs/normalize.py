@@ -1,0 +1,90 @@
+"""SB3's VecNormalize with an array step, refusing numbers that would spoil its statistics for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common import vec_env
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv
+
+from .backends.arrays import Observations, StepArrays, array_step
+
+
+class VecNormalize(vec_env.VecNormalize):
+    """Observations (o - mean) / sqrt(var + eps), rewards r / sqrt(var of the discounted return + eps), both clipped.
+
+    Constructor, statistics and numbers are those of SB3's class, by `step` and by `step_arrays` alike; any VecEnv can
+    be inside. The running statistics refuse NaN and infinities: ValueError naming the environment's index.
+    """
+
+    def __init__(self, venv: VecEnv, *args: Any, **kwargs: Any) -> None:
+        super().__init__(venv, *args, **kwargs)
+        if self.norm_obs:
+            self.obs_rms: Any = (
+                {key: FiniteMeanStd(f"observation {key!r}", rms.mean.shape) for key, rms in self.obs_rms.items()}
+                if isinstance(self.obs_rms, dict)
+                else FiniteMeanStd("observation", self.obs_rms.mean.shape)
+            )
+        self.ret_rms = FiniteMeanStd("discounted return", ())
+
+    def step_arrays(self, actions: np.ndarray) -> StepArrays:
+        """One step of all environments; see `StepArrays`. Last observations are normalised as the others are."""
+        step = array_step(self.venv, actions)
+        dones = step.terminated | step.truncated
+        self.old_obs, self.old_reward = step.observations, step.rewards
+        if self.training and self.norm_obs:
+            self._update_observations(step.observations)
+        observations = self._normalized(step.observations)
+        if self.training:
+            self._update_reward(step.rewards)
+        rewards = self.normalize_reward(step.rewards)
+        final = observations
+        if dones.any():
+            final = self._normalized(step.final_observations)
+            self.returns[dones] = 0
+        return step._replace(observations=observations, rewards=rewards, final_observations=final)
+
+    def _update_observations(self, observations: Observations) -> None:
+        if isinstance(observations, dict):
+            for key, rms in self.obs_rms.items():
+                rms.update(observations[key])
+        else:
+            self.obs_rms.update(observations)
+
+    def _update_reward(self, reward: np.ndarray) -> None:
+        require_finite("reward", reward)
+        super()._update_reward(reward)
+
+    def _normalized(self, observations: Observations) -> Observations:
+        """As `normalize_obs`, without its deep copy."""
+        if not self.norm_obs:
+            return observations
+        if isinstance(observations, dict):
+            return self.normalize_obs(observations)
+        return self._normalize_obs(observations, self.obs_rms).astype(np.float32)
+
+
+class FiniteMeanStd(RunningMeanStd):
+    """SB3's running mean and variance, which refuses a batch [N, ...] with a NaN or an infinity in it."""
+
+    def __init__(self, quantity: str, shape: tuple[int, ...]) -> None:
+        super().__init__(shape=shape)
+        self.quantity = quantity
+
+    def update(self, arr: np.ndarray) -> None:
+        """Take in a batch. ValueError naming the first environment whose row is not finite."""
+        require_finite(self.quantity, arr)
+        if len(arr) == 1:  # its moments need no arithmetic, and these calls are half the cost of a small step
+            self.update_from_moments(arr[0], 0.0, 1)  # type: ignore[arg-type]
+        else:
+            super().update(arr)
+
+
+def require_finite(quantity: str, batch: np.ndarray) -> None:
+    """ValueError naming the first row of [N, ...] that holds a NaN or an infinity."""
+    finite = np.isfinite(batch)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite.reshape(len(batch), -1).all(axis=1))[0])
+        raise ValueError(f"{quantity} of environment {row} is not finite: {batch[row]}")

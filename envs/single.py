@@ -1,0 +1,66 @@
+"""One environment: from the options of `make_vec` to the chain of wrappers that a backend steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import FrameStackObservation
+
+from .atari import AtariProtocol, make_game, shape_for_training
+from .noise import add_noise
+from .recorder import EpisodeRecorder
+
+
+@dataclass(frozen=True)
+class EnvOptions:
+    """What one environment is; `make_vec` has checked it, worker processes get it as it is."""
+
+    spec: EnvSpec
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reward_noise: float = 0.0
+    observation_noise: float = 0.0
+    sticky_actions: float = 0.0
+    frame_stack: int | None = None
+    max_episode_steps: int | None = None
+    render_mode: str | None = None
+    atari: AtariProtocol | None = None
+    monitor_dir: str | None = None
+
+    def env_fns(self, n_envs: int) -> list[Callable[[], gymnasium.Env]]:
+        """A constructor per environment."""
+        return [partial(make_env, self, index) for index in range(n_envs)]
+
+
+def brings_own_noise(spec: EnvSpec) -> bool:
+    """Whether the id takes noise levels as its own arguments, and has its recorder inside that noise."""
+    return any(wrapper.name == "own_noise" for wrapper in spec.additional_wrappers)
+
+
+def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
+    """Environment number `index`: the task, a recorder around it, then whatever alters what training sees."""
+    if options.atari is not None:
+        game = make_game(
+            options.spec, options.atari, options.env_kwargs, options.render_mode, options.max_episode_steps
+        )
+        env = shape_for_training(game, options.atari)
+    else:
+        env = gymnasium.make(
+            options.spec,
+            max_episode_steps=options.max_episode_steps,
+            render_mode=options.render_mode,
+            **options.env_kwargs,
+        )
+        if not brings_own_noise(options.spec):
+            env = EpisodeRecorder(env)
+    env = add_noise(env, options.reward_noise, options.observation_noise, options.sticky_actions)
+    if options.frame_stack is not None:
+        env = FrameStackObservation(env, options.frame_stack)
+    if options.monitor_dir is not None:
+        env.get_wrapper_attr("write_to")(Path(options.monitor_dir) / str(index))
+    return env

@@ -1,0 +1,161 @@
+"""`make_vec`: N environments of one id as an SB3 VecEnv that also steps by arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3.common.vec_env import VecEnv
+
+from . import checks
+from .atari import is_atari, make_protocol
+from .backends.inprocess import InProcessVecEnv
+from .backends.native import NATIVE_IDS, NativeVecEnv
+from .backends.sb3 import DummyVecEnv, SubprocVecEnv
+from .ids import check_env_kwargs, resolve_id
+from .normalize import VecNormalize
+from .single import EnvOptions, brings_own_noise
+
+BACKENDS = ("auto", "native", "inprocess", "dummy", "subproc")
+
+# CPU per step of CartPole, measured with both backends side by side: one array operation costs as much as this many
+# environments stepped one by one.
+NATIVE_PAYS_FROM = 4
+
+_NORMALIZE_KEYS = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys")
+
+
+def make_vec(
+    env_id: str,
+    n_envs: int = 1,
+    seed: int | None = None,
+    backend: str = "auto",
+    normalize: bool | Mapping[str, Any] = False,
+    *,
+    training: bool = True,
+    env_kwargs: Mapping[str, Any] | None = None,
+    reward_noise: float = 0.0,
+    observation_noise: float = 0.0,
+    sticky_actions: float = 0.0,
+    frame_stack: int | None = None,
+    monitor_dir: str | Path | None = None,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    atari: Mapping[str, Any] | None = None,
+    allow_deprecated: bool = False,
+) -> VecEnv:
+    """N environments with same-step resets: SB3's interface, and `step_arrays` (see `StepArrays`) beside it.
+
+    Reported returns (`info["episode"]`, `episode_returns`, monitor files) are always of whole episodes, free of noise,
+    clipping and normalisation.
+
+    Args:
+        env_id: a Gymnasium id; Atari ids get the preprocessing of envs.atari.
+        n_envs: N >= 1.
+        seed: environment i is seeded seed + i at the next reset (native: one generator for all); None for entropy.
+        backend: "native" (CartPole by Gymnasium's vector environment), "inprocess" (environments one by one in this
+            process), "dummy" and "subproc" (SB3's), or "auto": the cheaper of the first two.
+        normalize: True or arguments of VecNormalize (norm_obs, norm_reward, clip_obs, clip_reward, gamma, ...).
+        training: False for evaluation: no reward clipping, no episode end by life loss, frozen statistics and rewards
+            that are not normalised.
+        env_kwargs: arguments of the environment's constructor.
+        reward_noise: standard deviation of Gaussian reward noise, in reward units; 0 adds none (NoisyCartPole-v1 then
+            keeps its own level, and takes any other instead of it).
+        observation_noise: standard deviation of Gaussian observation noise; as above.
+        sticky_actions: probability that the previous action is executed instead; as above. On Atari it replaces the
+            emulator's probability per frame.
+        frame_stack: stack the last k observations along a new first axis (Atari: 4 unless given).
+        monitor_dir: folder for SB3's `<i>.monitor.csv`.
+        render_mode: as for gymnasium.make.
+        max_episode_steps: truncate episodes after so many steps (Atari: of 4 frames) instead of the id's own limit.
+        atari: fields of AtariProtocol to change.
+        allow_deprecated: accept ids that have a newer version.
+
+    Raises:
+        ValueError: a name that is not known (the closest is named) or a value out of range.
+        ImportError: the id needs a package that is missing.
+    """
+    checks.integer("n_envs", n_envs, 1)
+    checks.seed(seed)
+    spec = resolve_id(env_id, allow_deprecated)
+    check_env_kwargs(env_id, env_kwargs)
+    options = EnvOptions(
+        spec,
+        dict(env_kwargs or {}),
+        checks.number("reward_noise", reward_noise),
+        checks.number("observation_noise", observation_noise),
+        checks.probability("sticky_actions", sticky_actions),
+        frame_stack if frame_stack is None else checks.integer("frame_stack", frame_stack, 1),
+        max_episode_steps if max_episode_steps is None else checks.integer("max_episode_steps", max_episode_steps, 1),
+        render_mode,
+        monitor_dir=None if monitor_dir is None else str(monitor_dir),
+    )
+    if is_atari(spec):
+        rules = make_protocol(spec, training, sticky_actions, frame_stack, atari)
+        options = replace(options, atari=rules, sticky_actions=0.0, frame_stack=rules.frame_stack)
+    elif atari:
+        raise ValueError(f"atari={dict(atari)!r}: {env_id} is not an Atari game")
+    if brings_own_noise(spec):
+        options = _with_own_noise(options)
+    normalizer = _normalizer_arguments(normalize, training)
+    venv = _make_backend(backend, options, n_envs)
+    if seed is not None:
+        venv.seed(seed)
+        venv.action_space.seed(seed)
+    return venv if normalizer is None else VecNormalize(venv, **normalizer)
+
+
+def _make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
+    if backend not in BACKENDS:
+        raise ValueError(
+            f"backend={backend!r}: must be one of {', '.join(BACKENDS)}{checks.closest(backend, BACKENDS)}"
+        )
+    can_be_native = options.spec.id in NATIVE_IDS and options.frame_stack is None
+    if backend == "auto":
+        backend = "native" if can_be_native and n_envs >= NATIVE_PAYS_FROM and not options.render_mode else "inprocess"
+    if backend == "native":
+        if not can_be_native:
+            what = f"{options.spec.id} with stacked frames" if options.frame_stack else options.spec.id
+            others = ", ".join(name for name in BACKENDS if name != "native")
+            raise ValueError(
+                f"backend='native' has no {what}, only {', '.join(NATIVE_IDS)}; backends that do: {others}"
+            )
+        return NativeVecEnv(options, n_envs)
+    if backend == "dummy":
+        return DummyVecEnv(options.env_fns(n_envs))
+    if backend == "subproc":
+        return SubprocVecEnv(options.env_fns(n_envs))
+    return InProcessVecEnv(options.env_fns(n_envs))
+
+
+def _with_own_noise(options: EnvOptions) -> EnvOptions:
+    """Hand the noise levels that were given to the environment's constructor."""
+    kwargs = dict(options.env_kwargs)
+    for name in ("reward_noise", "observation_noise", "sticky_actions"):
+        level = getattr(options, name)
+        if level and kwargs.setdefault(name, level) != level:
+            raise ValueError(f"{name}={level}: env_kwargs says {kwargs[name]}")
+    return replace(options, env_kwargs=kwargs, reward_noise=0.0, observation_noise=0.0, sticky_actions=0.0)
+
+
+def _normalizer_arguments(normalize: bool | Mapping[str, Any], training: bool) -> dict[str, Any] | None:
+    """Arguments of VecNormalize, or None for no normalisation."""
+    if isinstance(normalize, bool):
+        if not normalize:
+            return None
+        arguments: dict[str, Any] = {}
+    elif isinstance(normalize, Mapping):
+        arguments = dict(normalize)
+    else:
+        raise ValueError(f"normalize={normalize!r}: must be True, False or a dict of VecNormalize's arguments")
+    checks.known_keys("normalize", arguments, _NORMALIZE_KEYS)
+    for name in ("clip_obs", "clip_reward", "epsilon"):
+        if name in arguments and not checks.number(f"normalize {name}", arguments[name]) > 0:
+            raise ValueError(f"normalize {name}={arguments[name]!r}: must be > 0")
+    if "gamma" in arguments and checks.number("normalize gamma", arguments["gamma"]) > 1:
+        raise ValueError(f"normalize gamma={arguments['gamma']!r}: must lie in [0, 1]")
+    if not training:
+        arguments |= {"training": False, "norm_reward": False}
+    return arguments
