@@ -1,0 +1,55 @@
+"""A divergence from a reference policy, as a reward penalty (coupled) or a loss term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ..geometry.divergences import Divergence
+from .base import ScalarLike
+
+PLACES = ("reward", "loss", "both")
+REFERENCES = ("uniform",)
+
+
+@dataclass(frozen=True)
+class Regularizer:
+    """coef * D_f(pi(.|s) || reference), the coupled regulariser of arXiv 2601.12604 when it enters the reward.
+
+    `where="reward"` subtracts it from each step's reward before advantages are computed, so values and advantages are
+    those of the regularised problem; `"loss"` adds it to the loss; `"both"` does both.
+
+    Raises:
+        ValueError: for an unknown place or reference.
+    """
+
+    divergence: Divergence
+    coef: ScalarLike
+    reference: str = "uniform"
+    where: str = "reward"
+
+    def __post_init__(self) -> None:
+        if self.where not in PLACES:
+            raise ValueError(f"reg_where={self.where!r}: must be one of {', '.join(PLACES)}")
+        if self.reference not in REFERENCES:
+            raise ValueError(f"reg_reference={self.reference!r}: must be one of {', '.join(REFERENCES)}")
+
+    @property
+    def in_reward(self) -> bool:
+        """Whether the penalty enters the reward."""
+        return self.where in ("reward", "both")
+
+    @property
+    def in_loss(self) -> bool:
+        """Whether the penalty enters the loss."""
+        return self.where in ("loss", "both")
+
+    def divergence_of(self, policy: Distribution) -> Tensor:
+        """D_f(pi || reference) per state, [B], without the coefficient."""
+        return policy.f_divergence(self.divergence)  # type: ignore[attr-defined]
+
+    def penalty(self, policy: Distribution) -> Tensor:
+        """coef * D_f(pi || reference) per state, [B]."""
+        return self.coef * self.divergence_of(policy)

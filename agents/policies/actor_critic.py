@@ -1,0 +1,153 @@
+"""SB3-style actor-critic policies whose last layer feeds any action head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common import policies as sb3
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from .heads import make_head
+from .names import class_from_name
+from .sb3_bridge import HeadDistribution, is_finite
+
+
+class ActorCriticPolicy(sb3.ActorCriticPolicy):
+    """SB3's ActorCriticPolicy with an action head by name; same modules, names and initialisation.
+
+    Args:
+        head: "softmax", "tsallis:0.5", "gaussian", ... (None: SB3's own for the action space).
+        temperature: lambda of the head's f-softargmax, > 0.
+        reference: fixed reference policy of the head, one probability per action (None: uniform).
+        others: as in SB3; classes (`activation_fn`, `optimizer_class`, `features_extractor_class`) also by name.
+
+    Raises:
+        ValueError: for a head that is unknown or does not suit the action space, gSDE, or a CNN on vectors.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        net_arch: list[int] | dict[str, list[int]] | None = None,
+        activation_fn: type[nn.Module] | str = nn.Tanh,
+        ortho_init: bool = True,
+        use_sde: bool = False,
+        log_std_init: float = 0.0,
+        features_extractor_class: type[BaseFeaturesExtractor] | str = FlattenExtractor,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        share_features_extractor: bool = True,
+        normalize_images: bool = True,
+        optimizer_class: type[torch.optim.Optimizer] | str = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
+        head: str | None = None,
+        temperature: float = 1.0,
+        reference: Sequence[float] | None = None,
+    ) -> None:
+        if use_sde:
+            raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
+        features_extractor_class = class_from_name("features_extractor_class", features_extractor_class)
+        if issubclass(features_extractor_class, NatureCNN):
+            _check_image(observation_space, normalize_images)
+        self.head = make_head(head, action_space, temperature, reference)
+        self.head_kwargs = {"head": head, "temperature": temperature, "reference": reference}
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=net_arch,
+            activation_fn=class_from_name("activation_fn", activation_fn),
+            ortho_init=ortho_init,
+            log_std_init=log_std_init,
+            features_extractor_class=features_extractor_class,
+            features_extractor_kwargs=features_extractor_kwargs,
+            share_features_extractor=share_features_extractor,
+            normalize_images=normalize_images,
+            optimizer_class=class_from_name("optimizer_class", optimizer_class),
+            optimizer_kwargs=optimizer_kwargs,
+        )
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        if self.head.has_log_std:
+            self.log_std = nn.Parameter(torch.full((self.head.net_size,), float(self.log_std_init)))
+        self.action_dist = HeadDistribution(self.head)
+        super()._build(lr_schedule)
+
+    def parameters_and_values(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
+        """Head parameters [B, P] and state values [B] of a batch of observations."""
+        features = self.extract_features(obs)
+        if self.share_features_extractor:
+            latent_pi, latent_vf = self.mlp_extractor(features)
+        else:
+            latent_pi = self.mlp_extractor.forward_actor(features[0])
+            latent_vf = self.mlp_extractor.forward_critic(features[1])
+        return self._head_parameters(latent_pi), self.value_net(latent_vf).flatten()
+
+    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor]:
+        """Sampled actions [B, ...], head parameters [B, P] and values [B]: what a rollout stores.
+
+        Raises:
+            FloatingPointError: if the network's output is not finite.
+        """
+        parameters, values = self.parameters_and_values(obs)
+        if not is_finite(parameters):
+            raise FloatingPointError(
+                "the policy network's output is not finite: observations or weights hold NaN or inf"
+            )
+        actions = self.head(parameters).sample()
+        return actions.reshape((-1, *self.action_space.shape)), parameters, values  # type: ignore[misc]
+
+    def _head_parameters(self, latent_pi: Tensor) -> Tensor:
+        output = self.action_net(latent_pi)
+        return torch.cat([output, self.log_std.expand_as(output)], dim=-1) if self.head.has_log_std else output
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> HeadDistribution:
+        assert isinstance(self.action_dist, HeadDistribution)
+        return self.action_dist.proba_distribution(self._head_parameters(latent_pi))
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        for name in ("squash_output", "full_std", "use_expln"):
+            data.pop(name)
+        return data | self.head_kwargs
+
+
+class CnnPolicy(ActorCriticPolicy):
+    """The policy for images: NatureCNN features."""
+
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, lr_schedule: Schedule, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            observation_space, action_space, lr_schedule, **{"features_extractor_class": NatureCNN} | kwargs
+        )
+
+
+class MultiInputPolicy(ActorCriticPolicy):
+    """The policy for Dict observations: one extractor per entry, concatenated."""
+
+    def __init__(
+        self, observation_space: spaces.Space, action_space: spaces.Space, lr_schedule: Schedule, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            observation_space, action_space, lr_schedule, **{"features_extractor_class": CombinedExtractor} | kwargs
+        )
+
+
+MlpPolicy = ActorCriticPolicy
+
+
+def _check_image(space: spaces.Space, normalize_images: bool) -> None:
+    if not is_image_space(space, check_channels=False, normalized_image=not normalize_images):
+        dtype, shape = getattr(space, "dtype", np.dtype(object)), getattr(space, "shape", None)
+        raise ValueError(
+            f"CnnPolicy needs image observations (uint8, 3 dimensions), got {dtype} of shape {shape}: use MlpPolicy"
+        )

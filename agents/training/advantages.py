@@ -1,0 +1,28 @@
+"""Generalised advantage estimation, with termination and truncation kept apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def generalized_advantages(
+    rewards: Array, values: Array, next_values: Array, terminated: Array, ended: Array, gamma: float, gae_lambda: float
+) -> Array:
+    """GAE(lambda), all arrays [T, N]:
+
+        delta_t = r_t + gamma (1 - terminated_t) V(s'_t) - V(s_t)
+        A_t     = delta_t + gamma lambda (1 - ended_t) A_{t+1}
+
+    `next_values[t]` is V of the true next observation: after a truncation that of the last observation of the episode,
+    not of the reset. `ended` is terminated or truncated. The value targets are A + V. (Schulman et al. 2016, Eq. 16.)
+    """
+    deltas = rewards + gamma * np.where(terminated, 0.0, next_values) - values
+    decay = gamma * gae_lambda * ~ended
+    advantages = np.empty_like(deltas)
+    running = np.zeros_like(deltas[0])
+    for t in reversed(range(len(deltas))):
+        running = deltas[t] + decay[t] * running
+        advantages[t] = running
+    return advantages.astype(np.float32)

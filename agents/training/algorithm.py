@@ -1,0 +1,212 @@
+"""What every algorithm shares before the loop runs: SB3's constructor, schedules, and the parts built from it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any, ClassVar
+
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.utils import FloatSchedule
+from torch import Tensor
+from typing_extensions import Self
+
+from ..geometry.divergences import divergence_from_name
+from ..objectives import Objective, Regularizer
+from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
+from .arguments import check_arguments, check_batch
+from .checkpoint import Saveable
+from .dashboard import describe_run
+from .rollouts import RolloutBuffer, Stepper
+from .schedules import Scalar, Schedule, to_schedule
+from .steps import GradientStep, Step
+
+
+class Algorithm(Saveable, OnPolicyAlgorithm):
+    """An SB3 on-policy algorithm built from a policy (trunk and head), an objective and an optimiser step.
+
+    A subclass states its defaults and its `objective()`; the loop is in `OnPolicy`. Arguments are SB3's, to the letter, and in addition:
+
+    Args:
+        policy_kwargs: SB3's, and `head`, `temperature`, `reference` (see `ActorCriticPolicy`).
+        max_grad_norm: norm to which gradients are clipped; None: no clipping.
+        regularizer: an f-divergence by name, as "tsallis:0.5" or "kl" (None: no regulariser).
+        reg_coef: its coefficient, in reward units where it enters the reward; a schedule too.
+        reg_reference: "uniform".
+        reg_where: "reward" (coupled: r - reg_coef D_f), "loss" or "both".
+
+    Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
+    fall as 1 - (k - 1) / K over the K updates and never reach 0. "lin_3e-4" is a linear one.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+    #: The scalars of the algorithm that may be schedules, and what each falls with.
+    progress_scheduled: ClassVar[tuple[str, ...]] = ("clip_range", "clip_range_high", "clip_range_vf")
+    update_scheduled: ClassVar[tuple[str, ...]] = ("eta", "ent_coef", "reg_coef")
+
+    policy: ActorCriticPolicy
+    rollout_buffer: RolloutBuffer  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        policy: str | type[ActorCriticPolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | str | Schedule = 3e-4,
+        n_steps: int = 2048,
+        batch_size: int = 64,
+        n_epochs: int = 10,
+        gamma: float = 0.99,
+        gae_lambda: float = 0.95,
+        *,
+        clip_range_vf: float | str | Schedule | None = None,
+        normalize_advantage: bool = True,
+        ent_coef: float | str | Schedule = 0.0,
+        vf_coef: float = 0.5,
+        max_grad_norm: float | None = 0.5,
+        target_kl: float | None = None,
+        regularizer: str | None = None,
+        reg_coef: float | str | Schedule = 0.0,
+        reg_reference: str = "uniform",
+        reg_where: str = "reward",
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        use_sde: bool = False,
+        _init_setup_model: bool = True,
+    ) -> None:
+        if use_sde:
+            raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
+        check_arguments(locals() | vars(self))
+        self.batch_size, self.n_epochs = int(batch_size), int(n_epochs)
+        self.stats_window_size = stats_window_size
+        self.clip_range_vf, self.normalize_advantage, self.target_kl = clip_range_vf, normalize_advantage, target_kl
+        self.regularizer, self.reg_coef = regularizer, reg_coef
+        self.reg_reference, self.reg_where = reg_reference, reg_where
+        super().__init__(
+            policy,
+            env,  # type: ignore[arg-type]
+            learning_rate=learning_rate,  # type: ignore[arg-type]
+            n_steps=int(n_steps),
+            gamma=gamma,
+            gae_lambda=gae_lambda,
+            ent_coef=ent_coef,  # type: ignore[arg-type]
+            vf_coef=vf_coef,
+            max_grad_norm=max_grad_norm,  # type: ignore[arg-type]
+            use_sde=False,
+            sde_sample_freq=-1,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=False,
+            supported_action_spaces=(spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary),
+        )
+        if self.env is not None:
+            check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage)
+        if _init_setup_model:
+            self._setup_model()
+
+    @classmethod
+    def argument_names(cls) -> list[str]:
+        """Every constructor argument of the class, its own and the common ones."""
+        return [name for name in inspect.signature(cls).parameters if name != "_init_setup_model"]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show `help` and `inspect.signature` the full constructor: the subclass's arguments, then the common ones."""
+        super().__init_subclass__(**kwargs)
+        own = inspect.signature(cls.__init__).parameters
+        common = inspect.signature(Algorithm.__init__).parameters
+        merged = own | {name: parameter for name, parameter in common.items() if name not in own}
+        keep = [p for name, p in merged.items() if name != "self" and p.kind is not inspect.Parameter.VAR_KEYWORD]
+        cls.__signature__ = inspect.Signature(sorted(keep, key=lambda p: p.kind))  # type: ignore[attr-defined]
+
+    def objective(self) -> Objective:
+        """The policy objective, built once; its schedules are the tensors of `self.scalar(name)`."""
+        raise TypeError(f"{type(self).__name__} states no objective()")
+
+    def scalar(self, name: str) -> Tensor:
+        """The 0-d tensor of a scheduled argument, which the loop moves before each update."""
+        return self._scalars[name].tensor
+
+    def _setup_lr_schedule(self) -> None:
+        self.lr_schedule = FloatSchedule(to_schedule(self.learning_rate))  # type: ignore[arg-type]
+
+    def _setup_model(self) -> None:
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        ).to(self.device)
+        self._maybe_recommend_cpu()
+        self.rollout_buffer = RolloutBuffer(
+            self.n_steps,
+            self.n_envs,
+            self.observation_space,
+            self.action_space,
+            self.policy.head.param_size,
+            self.device,
+        )
+        scheduled = (*self.progress_scheduled, *self.update_scheduled)
+        given = {name: getattr(self, name, None) for name in scheduled}
+        self._scalars = {name: Scalar(value, self.device) for name, value in given.items() if value is not None}
+        self._objective = self.objective()
+        self._regularizer = self._make_regularizer()
+        self._step: Step = GradientStep(self.policy.optimizer, list(self.policy.parameters()), self.max_grad_norm)
+
+    def _make_regularizer(self) -> Regularizer | None:
+        if self.regularizer is None:
+            return None
+        divergence = divergence_from_name(self.regularizer)
+        regularizer = Regularizer(divergence, self.scalar("reg_coef"), self.reg_reference, self.reg_where)
+        regularizer.penalty(self.policy.head(torch.zeros(1, self.policy.head.param_size, device=self.device)))
+        return regularizer
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)
+
+    def _update_scalars(self) -> None:
+        rollout = self.n_steps * self.n_envs
+        update, updates = math.ceil(self.num_timesteps / rollout), math.ceil(self._total_timesteps / rollout)
+        for name, scalar in self._scalars.items():
+            by_update = 1 - (update - 1) / max(updates, update)
+            scalar.update(self._current_progress_remaining if name in self.progress_scheduled else by_update)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
+        describe_run(self)
+        if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
+            print(
+                "Collecting through SB3's step interface; environments from envs.make_vec step by arrays, which is faster"
+            )
+        return total_timesteps, callback
+
+    def learn(  # type: ignore[override]
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for at least `total_timesteps` environment steps (whole rollouts); arguments as in SB3."""
+        check_arguments({"n_timesteps": total_timesteps})
+        name = tb_log_name or type(self).__name__
+        return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)

@@ -1,0 +1,188 @@
+"""A rollout: where the transitions of one update are kept, and how one step of any VecEnv is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+Observations = np.ndarray | dict[str, np.ndarray]
+TensorObservations = Tensor | dict[str, Tensor]
+
+
+class Minibatch(NamedTuple):
+    """B transitions of a rollout, as tensors."""
+
+    observations: TensorObservations  # [B, ...]
+    actions: Tensor  # [B] or [B, K], dtype of the action space
+    behaviour: Tensor  # [B, P] parameters of the distribution that chose them
+    old_values: Tensor  # [B]
+    advantages: Tensor  # [B]
+    returns: Tensor  # [B]
+
+
+class Transition(NamedTuple):
+    """One step of N environments with same-step resets; the tuple that `VecEnv.step_arrays` of envs returns."""
+
+    observations: Observations  # [N, ...] the next observations to act on
+    rewards: np.ndarray  # [N]
+    terminated: np.ndarray  # [N] bool
+    truncated: np.ndarray  # [N] bool
+    final_observations: Observations  # [N, ...] the true last observations, meaningful where an episode ended
+    episode_returns: np.ndarray  # [K] of the episodes that ended in this step
+    episode_lengths: np.ndarray  # [K]
+
+
+class RolloutBuffer:
+    """T steps of N environments: arrays [T, N, ...], filled step by step, read in shuffled minibatches.
+
+    It keeps the *parameters of the behaviour distribution* [T, N, P], from which the old policy is rebuilt exactly.
+    """
+
+    def __init__(
+        self,
+        n_steps: int,
+        n_envs: int,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        param_size: int,
+        device: torch.device,
+    ) -> None:
+        self.buffer_size, self.n_envs, self.device = n_steps, n_envs, device
+        shape = (n_steps, n_envs)
+        self.observations: Observations
+        if isinstance(observation_space, spaces.Dict):
+            self.observations = {
+                key: np.zeros((*shape, *space.shape), space.dtype)  # type: ignore[misc]
+                for key, space in observation_space.items()
+            }
+        else:
+            self.observations = np.zeros((*shape, *observation_space.shape), observation_space.dtype)  # type: ignore[misc]
+        dtype = np.float32 if isinstance(action_space, spaces.Box) else np.int64
+        self.actions = np.zeros((*shape, *action_space.shape), dtype)  # type: ignore[misc]
+        self.behaviour = np.zeros((*shape, param_size), np.float32)
+        self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
+        self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
+        self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
+        self.pos = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether all n_steps are there."""
+        return self.pos == self.buffer_size
+
+    def reset(self) -> None:
+        """Start over; the arrays are reused."""
+        self.pos = 0
+
+    def add(
+        self, observations: Observations, actions: np.ndarray, behaviour: Tensor, values: Tensor, step: Transition
+    ) -> None:
+        """Store what was seen, done and predicted at one step, and what came of it."""
+        t = self.pos
+        if isinstance(observations, dict):
+            assert isinstance(self.observations, dict)
+            for key, array in observations.items():
+                self.observations[key][t] = array
+        else:
+            assert isinstance(self.observations, np.ndarray)
+            self.observations[t] = observations
+        self.actions[t] = actions
+        self.behaviour[t] = behaviour.cpu().numpy()
+        self.values[t] = values.cpu().numpy()
+        self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
+        self.pos += 1
+
+    def get(self, batch_size: int | None = None) -> Iterator[Minibatch]:
+        """Minibatches of a random permutation of all T x N transitions (numpy's global generator, as in SB3)."""
+        total = self.buffer_size * self.n_envs
+        indices = np.random.permutation(total)
+        data = Minibatch(*map(self._flat, (self.observations, *self._arrays())))
+        for start in range(0, total, batch_size or total):
+            rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
+            yield Minibatch(*(_take(column, rows) for column in data))
+
+    def flat_behaviour(self) -> Tensor:
+        """Behaviour parameters [T N, P] in time order, for what is computed once per rollout."""
+        return torch.as_tensor(self.behaviour.reshape(-1, self.behaviour.shape[-1]), device=self.device)
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        return self.actions, self.behaviour, self.values, self.advantages, self.returns
+
+    def _flat(self, value: Observations) -> TensorObservations:
+        if isinstance(value, dict):
+            return {key: self._flat(array) for key, array in value.items()}  # type: ignore[misc]
+        # SB3 flattens environment by environment; with the same permutation, minibatches are then the same.
+        flat = value.swapaxes(0, 1).reshape(-1, *value.shape[2:])
+        return torch.as_tensor(flat, device=self.device)
+
+
+def _take(column: TensorObservations, rows: Tensor) -> Any:
+    if isinstance(column, dict):
+        return {key: value[rows] for key, value in column.items()}
+    return column[rows]
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """One step of a VecEnv: by arrays where the environment offers `step_arrays`, else through SB3's `step`."""
+
+    env: VecEnv
+
+    @property
+    def by_arrays(self) -> bool:
+        """Whether the fast path is there; asked of the class, since SB3's wrappers pass attributes through."""
+        return hasattr(type(self.env), "step_arrays")
+
+    def __call__(self, actions: np.ndarray) -> tuple[Transition, list[dict[str, Any]]]:
+        """The transition, and SB3's info dictionaries for callbacks and episode statistics."""
+        if not self.by_arrays:
+            return self._by_infos(actions)
+        step = Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
+        infos: list[dict[str, Any]] = [{} for _ in range(self.env.num_envs)]
+        if len(step.episode_returns):
+            ended = np.flatnonzero(step.terminated | step.truncated)
+            for index, ret, length in zip(ended, step.episode_returns, step.episode_lengths, strict=False):
+                infos[index] = {"episode": {"r": float(ret), "l": int(length)}}
+        return step, infos
+
+    def _by_infos(self, actions: np.ndarray) -> tuple[Transition, list[dict[str, Any]]]:
+        observations, rewards, dones, infos = self.env.step(actions)
+        truncated = np.array(
+            [done and info.get("TimeLimit.truncated", False) for done, info in zip(dones, infos, strict=True)]
+        )
+        final = observations
+        if truncated.any():
+            final = _copy(observations)  # type: ignore[arg-type]
+            for index in np.flatnonzero(truncated):
+                _assign(final, index, infos[index]["terminal_observation"])
+        ended = [info["episode"] for info in infos if "episode" in info]
+        returns, lengths = (np.array([episode[key] for episode in ended]) for key in ("r", "l"))
+        return Transition(observations, rewards, dones & ~truncated, truncated, final, returns, lengths), infos  # type: ignore[arg-type]
+
+
+def _copy(observations: Observations) -> Observations:
+    if isinstance(observations, dict):
+        return {key: array.copy() for key, array in observations.items()}
+    return observations.copy()
+
+
+def _assign(observations: Observations, index: int, value: Any) -> None:
+    if isinstance(observations, dict):
+        for key, array in observations.items():
+            array[index] = value[key]
+    else:
+        observations[index] = value
+
+
+def rows_of(observations: Observations, rows: np.ndarray) -> Observations:
+    """The chosen rows of a batch of observations."""
+    if isinstance(observations, dict):
+        return {key: array[rows] for key, array in observations.items()}
+    return observations[rows]
