@@ -13,6 +13,7 @@ import gymnasium
 from gymnasium.envs.registration import ENV_ID_RE, EnvSpec, find_highest_version, load_env_creator, parse_env_id
 
 from .checks import closest
+from .mujoco import is_mujoco
 
 # module prefix of the entry point -> package it needs, what to install
 _NEEDS = {
@@ -89,7 +90,7 @@ def _check_version(spec: EnvSpec, allow_deprecated: bool) -> None:
     newest = _newer_version(spec)
     if newest is None or allow_deprecated:
         return
-    if _module_of(spec).startswith("gymnasium.envs.mujoco") and spec.version == 4:
+    if is_mujoco(spec) and spec.version == 4:
         message = f"{spec.id} is out of date: {newest} fixes its known faults, and scores of the two differ"
         warnings.warn(message, stacklevel=3)
         return

@@ -76,10 +76,11 @@ class FiniteMeanStd(RunningMeanStd):
     def update(self, arr: np.ndarray) -> None:
         """Take in a batch. ValueError naming the first environment whose row is not finite."""
         require_finite(self.quantity, arr)
-        if len(arr) == 1:  # its moments need no arithmetic, and these calls are half the cost of a small step
-            self.update_from_moments(arr[0], 0.0, 1)  # type: ignore[arg-type]
-        else:
-            super().update(arr)
+        # The arithmetic of np.mean and np.var to the bit, without their overhead: half the cost of a small step.
+        n = len(arr)
+        mean = np.add.reduce(arr, axis=0) / n
+        deviation = arr - mean
+        self.update_from_moments(mean, np.add.reduce(deviation * deviation, axis=0) / n, n)
 
 
 def require_finite(quantity: str, batch: np.ndarray) -> None:

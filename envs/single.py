@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import FrameStackObservation
 
 from .atari import AtariProtocol, make_game, shape_for_training
+from .mujoco import is_mujoco, quiet_deprecations
 from .noise import add_noise
 from .recorder import EpisodeRecorder
 
@@ -50,17 +52,19 @@ def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
         )
         env = shape_for_training(game, options.atari)
     else:
-        env = gymnasium.make(
-            options.spec,
-            max_episode_steps=options.max_episode_steps,
-            render_mode=options.render_mode,
-            **options.env_kwargs,
-        )
+        with quiet_deprecations() if is_mujoco(options.spec) else nullcontext():
+            env = gymnasium.make(
+                options.spec,
+                max_episode_steps=options.max_episode_steps,
+                render_mode=options.render_mode,
+                **options.env_kwargs,
+            )
         if not brings_own_noise(options.spec):
             env = EpisodeRecorder(env)
     env = add_noise(env, options.reward_noise, options.observation_noise, options.sticky_actions)
     if options.frame_stack is not None:
-        env = FrameStackObservation(env, options.frame_stack)
+        # Zeros before the first frame, as SB3's VecFrameStack and ALE's own vector environment have them.
+        env = FrameStackObservation(env, options.frame_stack, padding_type="zero")
     if options.monitor_dir is not None:
         env.get_wrapper_attr("write_to")(Path(options.monitor_dir) / str(index))
     return env

@@ -20,9 +20,9 @@ from .single import EnvOptions, brings_own_noise
 
 BACKENDS = ("auto", "native", "inprocess", "dummy", "subproc")
 
-# CPU per step of CartPole, measured with both backends side by side: one array operation costs as much as this many
-# environments stepped one by one.
-NATIVE_PAYS_FROM = 4
+# Environments from which CartPole's array step is cheaper than stepping one by one. CPU microseconds per environment
+# step, native against inprocess, measured side by side: 1 env 50/9.5, 4 envs 12.8/7.9, 6 envs 8.3/7.8, 8 envs 6.6/7.6.
+NATIVE_PAYS_FROM = 8
 
 _NORMALIZE_KEYS = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys")
 
