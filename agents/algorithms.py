@@ -11,7 +11,7 @@ from .training.schedules import Schedule
 
 
 class PPO(OnPolicy):
-    """Proximal policy optimisation with a clipped ratio (Schulman et al. 2017); with the softmax or Gaussian head, SB3's.
+    """Proximal policy optimisation with a clipped ratio (Schulman et al. 2017); with SB3's heads it is SB3's PPO.
 
     Args:
         clip_range: epsilon; ratios are clipped to [1 - clip_range, 1 + clip_range].

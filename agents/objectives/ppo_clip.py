@@ -15,7 +15,7 @@ from .base import PolicyLoss, ScalarLike, log_ratio, sampled_kl_old_new
 class PPOClip:
     """-min(r A, clip(r, 1 - clip_range, 1 + clip_range_high) A), with r = pi_new(a|s) / pi_old(a|s).
 
-    Schulman et al. 2017, Eq. 7; the asymmetric interval is that of arXiv 2512.16565 (`clip_range_high=None`: symmetric).
+    Schulman et al. 2017, Eq. 7; the asymmetric interval is that of arXiv 2512.16565. `clip_range_high=None`: symmetric.
     """
 
     clip_range: ScalarLike = 0.2

@@ -16,10 +16,12 @@ REFERENCES = ("uniform",)
 
 @dataclass(frozen=True)
 class Regularizer:
-    """coef * D_f(pi(.|s) || reference), the coupled regulariser of arXiv 2601.12604 when it enters the reward.
+    """coef * D_f(pi(.|s) || reference), the coupled regulariser of arXiv 2601.12604.
 
-    `where="reward"` subtracts it from each step's reward before advantages are computed, so values and advantages are
-    those of the regularised problem; `"loss"` adds it to the loss; `"both"` does both.
+    `where="reward"` subtracts it from each step's reward before advantages are computed, as the authors' alpha-Tsallis
+    PPO does: values are then those of the regularised problem, but the penalty of a state is the same for each of its
+    actions, so that the policy feels only the penalties of later states. `"loss"` adds it to the loss, which is felt
+    at the state itself. `"both"` is the exact gradient of the regularised value V - coef V_f.
 
     Raises:
         ValueError: for an unknown place or reference.

@@ -18,5 +18,5 @@ def value_loss(
     """
     if clip_range_vf is not None:
         assert old_values is not None
-        values = old_values + torch.clamp(values - old_values, -clip_range_vf, clip_range_vf)
+        values = old_values + (values - old_values).clamp(min=-clip_range_vf).clamp(max=clip_range_vf)
     return torch.square(values - returns)

@@ -26,10 +26,25 @@ class Head(Protocol):
     buffer stores per row. They differ when the head has state-independent parameters (`log_std` of a Gaussian).
     """
 
-    name: str
-    net_size: int
-    param_size: int
-    has_log_std: bool
+    @property
+    def name(self) -> str:
+        """As given to `make_head`."""
+        ...
+
+    @property
+    def net_size(self) -> int:
+        """Outputs of the last linear layer."""
+        ...
+
+    @property
+    def param_size(self) -> int:
+        """P."""
+        ...
+
+    @property
+    def has_log_std(self) -> bool:
+        """Whether the policy owns a state-independent `log_std` [net_size]."""
+        ...
 
     def __call__(self, parameters: Tensor, mask: Tensor | None = None) -> Distribution:
         """The distribution with parameters [B, P]; `mask` [B, A] (True: valid action) where the head has one."""
@@ -41,9 +56,9 @@ HEADS: dict[str, HeadFactory] = {}
 
 
 def register_head(name: str, factory: HeadFactory) -> None:
-    """Make `head="name"` or `head="name:argument"` available: `factory(argument, action_space, temperature, reference)`.
+    """Make `head="name"` and `head="name:argument"` available.
 
-    The factory returns a `Head` or raises ValueError, for instance when the action space does not suit it.
+    `factory(argument, action_space, temperature, reference)` returns a `Head` or raises ValueError, for instance when the action space does not suit it.
 
     Raises:
         ValueError: if the name is taken.
@@ -140,7 +155,9 @@ def _categorical(name: str, divergence: Divergence) -> HeadFactory:
         if fixed is not None and len(fixed) != n_actions:
             raise ValueError(f"reference={reference!r}: needs {n_actions} probabilities, one per action")
         # The hot path skips checks that read tensors, so the distribution checks temperature and reference here.
-        FSoftargmaxCategorical(torch.zeros(1, n_actions), divergence, temperature, fixed and torch.tensor(fixed))
+        FSoftargmaxCategorical(
+            torch.zeros(1, n_actions), divergence, temperature, None if fixed is None else torch.tensor(fixed)
+        )
         return CategoricalHead(name, n_actions, divergence, float(temperature), fixed)
 
     return build

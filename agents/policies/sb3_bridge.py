@@ -17,7 +17,7 @@ class HeadDistribution(CategoricalDistribution):
     and that branch asks the object for the layer (`proba_distribution_net`), which any head can answer.
     """
 
-    distribution: Distribution
+    distribution: Distribution  # type: ignore[assignment]
 
     def __init__(self, head: Head) -> None:
         super().__init__(action_dim=head.net_size)
@@ -27,7 +27,7 @@ class HeadDistribution(CategoricalDistribution):
         """The layer from latent [B, latent_dim] to the head's net_size outputs."""
         return nn.Linear(latent_dim, self.head.net_size)
 
-    def proba_distribution(self, action_logits: Tensor) -> HeadDistribution:  # type: ignore[override]
+    def proba_distribution(self, action_logits: Tensor) -> HeadDistribution:
         """A new adapter over the distribution with parameters [B, P]; self is left as it was."""
         bound = HeadDistribution(self.head)
         bound.distribution = self.head(action_logits)

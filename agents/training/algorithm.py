@@ -30,7 +30,8 @@ from .steps import GradientStep, Step
 class Algorithm(Saveable, OnPolicyAlgorithm):
     """An SB3 on-policy algorithm built from a policy (trunk and head), an objective and an optimiser step.
 
-    A subclass states its defaults and its `objective()`; the loop is in `OnPolicy`. Arguments are SB3's, to the letter, and in addition:
+    A subclass states its defaults and its `objective()`; the loop is in `OnPolicy`. Arguments are SB3's, to the letter,
+    and in addition:
 
     Args:
         policy_kwargs: SB3's, and `head`, `temperature`, `reference` (see `ActorCriticPolicy`).
@@ -38,7 +39,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         regularizer: an f-divergence by name, as "tsallis:0.5" or "kl" (None: no regulariser).
         reg_coef: its coefficient, in reward units where it enters the reward; a schedule too.
         reg_reference: "uniform".
-        reg_where: "reward" (coupled: r - reg_coef D_f), "loss" or "both".
+        reg_where: "reward" (r - reg_coef D_f, alpha-Tsallis PPO), "loss", or "both" (see `Regularizer`).
 
     Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
     fall as 1 - (k - 1) / K over the K updates and never reach 0. "lin_3e-4" is a linear one.
@@ -146,7 +147,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         return self._scalars[name].tensor
 
     def _setup_lr_schedule(self) -> None:
-        self.lr_schedule = FloatSchedule(to_schedule(self.learning_rate))  # type: ignore[arg-type]
+        self.lr_schedule = FloatSchedule(to_schedule(self.learning_rate))
 
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
@@ -193,11 +194,11 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         describe_run(self)
         if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
             print(
-                "Collecting through SB3's step interface; environments from envs.make_vec step by arrays, which is faster"
+                "Collecting through SB3's step interface; envs.make_vec gives environments that step by arrays, faster"
             )
         return total_timesteps, callback
 
-    def learn(  # type: ignore[override]
+    def learn(
         self,
         total_timesteps: int,
         callback: MaybeCallback = None,

@@ -12,7 +12,7 @@ from .schedules import LinearSchedule, is_linear
 
 @dataclass(frozen=True)
 class Number:
-    """The interval a scalar argument must lie in; `integer`, `optional` (None) and `schedule` (callable, "lin_x") widen or narrow it."""
+    """The interval a scalar must lie in; `optional` admits None, `schedule` a callable or "lin_x" string."""
 
     low: float = -math.inf
     high: float = math.inf

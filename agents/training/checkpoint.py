@@ -44,7 +44,9 @@ class Saveable(BaseAlgorithm):
         """Every constructor argument of the class."""
         raise TypeError(f"{cls.__name__} states no arguments")
 
-    def save(self, path: Path_, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None) -> None:
+    def save(  # type: ignore[override]
+        self, path: Path_, exclude: Iterable[str] | None = None, include: Iterable[str] | None = None
+    ) -> None:
         """Write the model to `path` (".zip" is added where it has no suffix) or to an open binary file, atomically.
 
         Arguments, counters, parameters, optimiser state and the statistics of the environment's VecNormalize go in;
@@ -140,7 +142,7 @@ class Saveable(BaseAlgorithm):
             env = cls._wrap_env(env, arguments.get("verbose", 0))
             env = env if normalizer is None else normalizer.attach(env)
             _check_spaces(env, observation_space, action_space)
-        model = cls(policy, env, device=device, _init_setup_model=False, **arguments | overrides)  # type: ignore[call-arg,arg-type]
+        model = cls(policy, env, device=device, _init_setup_model=False, **arguments | overrides)  # type: ignore[call-arg]
         model.observation_space, model.action_space = observation_space, action_space
         if env is None:
             model.n_envs, model._normalizer = n_envs, normalizer
@@ -203,7 +205,7 @@ def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], 
     """The state of an optimiser as JSON (groups, plain numbers) and arrays."""
     state = optimizer.state_dict()
     plain: dict[str, dict[str, Any]] = {}
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for index, entries in state["state"].items():
         plain[str(index)] = {key: value for key, value in entries.items() if not isinstance(value, Tensor)}
         arrays |= {f"optimizer/{index}/{k}": _array(v) for k, v in entries.items() if isinstance(v, Tensor)}

@@ -41,7 +41,7 @@ class OnPolicy(Algorithm):
         take_step = Stepper(env)
         for n_steps in range(n_rollout_steps):
             with torch.no_grad():
-                action_tensor, behaviour, values = self.policy.act(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
+                action_tensor, behaviour, values = self.policy.act(obs_as_tensor(self._last_obs, self.device))
             actions = action_tensor.cpu().numpy()
             transition, infos = take_step(self._clipped(actions))
             new_obs, rewards = transition.observations, transition.rewards
@@ -55,7 +55,7 @@ class OnPolicy(Algorithm):
             if transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
                 rollout_buffer.next_values[n_steps, rows] = self._values(rows_of(transition.final_observations, rows))
-            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
+            self._last_obs, self._last_episode_starts = new_obs, dones
         self._compute_advantages(rollout_buffer)
         callback.update_locals(locals())
         callback.on_rollout_end()

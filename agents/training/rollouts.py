@@ -103,7 +103,8 @@ class RolloutBuffer:
         """Minibatches of a random permutation of all T x N transitions (numpy's global generator, as in SB3)."""
         total = self.buffer_size * self.n_envs
         indices = np.random.permutation(total)
-        data = Minibatch(*map(self._flat, (self.observations, *self._arrays())))
+        arrays = self.actions, self.behaviour, self.values, self.advantages, self.returns
+        data = [self._flat(array) for array in (self.observations, *arrays)]
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
             yield Minibatch(*(_take(column, rows) for column in data))
@@ -111,9 +112,6 @@ class RolloutBuffer:
     def flat_behaviour(self) -> Tensor:
         """Behaviour parameters [T N, P] in time order, for what is computed once per rollout."""
         return torch.as_tensor(self.behaviour.reshape(-1, self.behaviour.shape[-1]), device=self.device)
-
-    def _arrays(self) -> tuple[np.ndarray, ...]:
-        return self.actions, self.behaviour, self.values, self.advantages, self.returns
 
     def _flat(self, value: Observations) -> TensorObservations:
         if isinstance(value, dict):
@@ -161,7 +159,7 @@ class Stepper:
         if truncated.any():
             final = _copy(observations)  # type: ignore[arg-type]
             for index in np.flatnonzero(truncated):
-                _assign(final, index, infos[index]["terminal_observation"])
+                _assign(final, int(index), infos[index]["terminal_observation"])
         ended = [info["episode"] for info in infos if "episode" in info]
         returns, lengths = (np.array([episode[key] for episode in ended]) for key in ("r", "l"))
         return Transition(observations, rewards, dones & ~truncated, truncated, final, returns, lengths), infos  # type: ignore[arg-type]

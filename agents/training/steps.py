@@ -14,7 +14,7 @@ LossFn = Callable[[], Tensor]
 
 
 class Step(Protocol):
-    """One optimiser step from a loss at the current parameters; `loss_fn` evaluates it again elsewhere (line searches)."""
+    """An optimiser step from a loss at the current parameters; `loss_fn` evaluates it elsewhere (line searches)."""
 
     def __call__(self, loss: Tensor, loss_fn: LossFn) -> dict[str, Tensor]:
         """Move the parameters; return metrics to log."""

@@ -73,7 +73,7 @@ def test_spma(case: dict[str, Any]) -> None:
 
 def test_scheduled_scalars_are_read_at_the_call() -> None:
     """An objective built once around a 0-d tensor follows it."""
-    logits, new, old, actions, advantages = _pair(_cases("spma_kl_form")[0].values[0])
+    _, new, old, actions, advantages = _pair(_cases("spma_kl_form")[0].values[0])
     eta = torch.tensor(0.3, dtype=torch.float64)
     objective = SPMA(eta)
     before = objective(new, old, actions, advantages).loss
@@ -106,7 +106,7 @@ def test_sampled_kl_is_unbiased() -> None:
 
 
 def test_metrics() -> None:
-    logits, new, old, actions, _ = _pair(_cases("spma_kl_form")[0].values[0])
+    _, new, old, actions, _ = _pair(_cases("spma_kl_form")[0].values[0])
     advantages = torch.tensor([-3.0], dtype=torch.float64)
     assert SPMA(0.5)(new, old, actions, advantages).metrics["negative_target"].item() == 1
     assert SPMA(0.3)(new, old, actions, advantages).metrics["negative_target"].item() == 0

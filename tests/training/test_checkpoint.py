@@ -114,9 +114,9 @@ def test_a_users_own_class_is_stored_by_name_only(tmp_path: Path) -> None:
         "MlpPolicy", "CartPole-v1", learning_rate=lambda _: 1e-3, policy_kwargs={"activation_fn": Doubling}, **SMALL
     )
     model.save(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="learning_rate.*custom_objects"):
+    with pytest.raises(CheckpointError, match=r"learning_rate.*custom_objects"):
         PPO.load(tmp_path / "model")
-    with pytest.raises(CheckpointError, match="activation_fn was '.*Doubling'"):
+    with pytest.raises(CheckpointError, match=r"activation_fn was '.*Doubling'"):
         PPO.load(tmp_path / "model", custom_objects={"learning_rate": 1e-3})
     loaded = PPO.load(tmp_path / "model", custom_objects={"learning_rate": 1e-3, "activation_fn": Doubling})
     assert isinstance(loaded.policy.mlp_extractor.policy_net[1], Doubling)
@@ -127,7 +127,7 @@ def test_load_refuses_what_does_not_fit(saved: Path, tmp_path: Path) -> None:
         PPO.load(saved)
     with pytest.raises(CheckpointError, match="observation space"):
         SPMA.load(saved, env=gym.make("Acrobot-v1"))
-    with pytest.raises(TypeError, match="learning_rat.*did you mean 'learning_rate'"):
+    with pytest.raises(TypeError, match=r"learning_rat.*did you mean 'learning_rate'"):
         SPMA.load(saved, learning_rat=1)
     with pytest.raises(FileNotFoundError):
         SPMA.load(tmp_path / "nothing")

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import pytest
-from stable_baselines3.common.callbacks import BaseCallback
 
 from agents import PPO, SPMA
 from agents.training.arguments import ARGUMENTS, check_arguments, check_batch
@@ -97,7 +96,7 @@ def test_good_values_pass() -> None:
 
 
 def test_constructors_check_their_arguments() -> None:
-    with pytest.raises(ValueError, match="gamma=1.5: must be a number in \\[0, 1\\]"):
+    with pytest.raises(ValueError, match=r"gamma=1\.5: must be a number in \[0, 1\]"):
         PPO("MlpPolicy", "CartPole-v1", gamma=1.5)
     with pytest.raises(ValueError, match="eta=0"):
         SPMA("MlpPolicy", "CartPole-v1", eta=0)
