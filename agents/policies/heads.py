@@ -58,7 +58,8 @@ HEADS: dict[str, HeadFactory] = {}
 def register_head(name: str, factory: HeadFactory) -> None:
     """Make `head="name"` and `head="name:argument"` available.
 
-    `factory(argument, action_space, temperature, reference)` returns a `Head` or raises ValueError, for instance when the action space does not suit it.
+    `factory(argument, action_space, temperature, reference)` returns a `Head`, or raises ValueError where the action
+    space does not suit it.
 
     Raises:
         ValueError: if the name is taken.
