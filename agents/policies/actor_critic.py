@@ -91,8 +91,8 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             latent_vf = self.mlp_extractor.forward_critic(features[1])
         return self._head_parameters(latent_pi), self.value_net(latent_vf).flatten()
 
-    def act(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor]:
-        """Sampled actions [B, ...], head parameters [B, P] and values [B]: what a rollout stores.
+    def act(self, obs: PyTorchObs, masks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Sampled actions [B, ...], head parameters [B, P] and values [B]: what a rollout stores; masks [B, M].
 
         Raises:
             FloatingPointError: if the network's output is not finite.
@@ -102,8 +102,26 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             raise FloatingPointError(
                 "the policy network's output is not finite: observations or weights hold NaN or inf"
             )
-        actions = self.head(parameters).sample()
-        return actions.reshape((-1, *self.action_space.shape)), parameters, values  # type: ignore[misc]
+        actions = self.head(parameters, masks).sample()
+        return actions.reshape((-1, *(self.action_space.shape or ()))), parameters, values
+
+    def predict_masked(
+        self, observation: np.ndarray | dict[str, np.ndarray], masks: np.ndarray, deterministic: bool = False
+    ) -> np.ndarray:
+        """Valid actions for one observation or a batch of them; masks [M] or [N, M] bool, True: valid."""
+        self.set_training_mode(False)
+        obs, vectorized = self.obs_to_tensor(observation)
+        with torch.no_grad():
+            parameters = self._head_parameters(self.mlp_extractor.forward_actor(self._actor_features(obs)))
+            valid = torch.as_tensor(np.asarray(masks, bool), device=parameters.device).reshape(len(parameters), -1)
+            policy = self.head(parameters, valid)
+            actions = policy.mode if deterministic else policy.sample()  # type: ignore[attr-defined]
+        result = actions.cpu().numpy().reshape((-1, *(self.action_space.shape or ())))
+        return result if vectorized else result[0]
+
+    def _actor_features(self, obs: PyTorchObs) -> Tensor:
+        features = self.extract_features(obs)
+        return features if isinstance(features, Tensor) else features[0]
 
     def _head_parameters(self, latent_pi: Tensor) -> Tensor:
         output = self.action_net(latent_pi)

@@ -6,6 +6,7 @@ import inspect
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
@@ -22,6 +23,7 @@ from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from .arguments import check_arguments, check_batch
 from .checkpoint import Saveable
 from .dashboard import describe_run
+from .masking import mask_size
 from .rollouts import RolloutBuffer, Stepper
 from .schedules import Scalar, Schedule, to_schedule
 from .steps import GradientStep, Step
@@ -163,6 +165,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
             self.action_space,
             self.policy.head.param_size,
             self.device,
+            mask_size(self.env, self.action_space),
         )
         scheduled = (*self.progress_scheduled, *self.update_scheduled)
         given = {name: getattr(self, name, None) for name in scheduled}
@@ -188,6 +191,19 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         for name, scalar in self._scalars.items():
             by_update = 1 - (update - 1) / max(updates, update)
             scalar.update(self._current_progress_remaining if name in self.progress_scheduled else by_update)
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """Actions for observations, as in SB3; `action_masks` [N, M] as in sb3-contrib's MaskablePPO."""
+        if action_masks is None:
+            return super().predict(observation, state, episode_start, deterministic)
+        return self.policy.predict_masked(observation, action_masks, deterministic), state
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)

@@ -17,6 +17,7 @@ from ..objectives import value_loss
 from .advantages import generalized_advantages
 from .algorithm import Algorithm
 from .diagnostics import Diagnostics
+from .masking import action_masks
 from .rollouts import Minibatch, RolloutBuffer, Stepper, rows_of
 
 
@@ -40,8 +41,11 @@ class OnPolicy(Algorithm):
         callback.on_rollout_start()
         take_step = Stepper(env)
         for n_steps in range(n_rollout_steps):
+            masks = None if rollout_buffer.masks is None else action_masks(env)
             with torch.no_grad():
-                action_tensor, behaviour, values = self.policy.act(obs_as_tensor(self._last_obs, self.device))
+                action_tensor, behaviour, values = self.policy.act(
+                    obs_as_tensor(self._last_obs, self.device), self._mask_tensor(masks)
+                )
             actions = action_tensor.cpu().numpy()
             transition, infos = take_step(self._clipped(actions))
             new_obs, rewards = transition.observations, transition.rewards
@@ -51,7 +55,7 @@ class OnPolicy(Algorithm):
             if not callback.on_step():
                 return False
             self._update_info_buffer(infos, dones)
-            rollout_buffer.add(self._last_obs, actions, behaviour, values, transition)
+            rollout_buffer.add(self._last_obs, actions, behaviour, masks, values, transition)
             if transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
                 rollout_buffer.next_values[n_steps, rows] = self._values(rows_of(transition.final_observations, rows))
@@ -67,6 +71,9 @@ class OnPolicy(Algorithm):
             return np.clip(actions, self.action_space.low, self.action_space.high)
         return actions
 
+    def _mask_tensor(self, masks: np.ndarray | None) -> Tensor | None:
+        return None if masks is None else torch.as_tensor(masks, device=self.device)
+
     def _values(self, observations: Any) -> np.ndarray:
         with torch.no_grad():
             return self.policy.predict_values(obs_as_tensor(observations, self.device)).flatten().cpu().numpy()
@@ -79,7 +86,7 @@ class OnPolicy(Algorithm):
         rewards = buffer.rewards
         if self._regularizer is not None and self._regularizer.in_reward:
             with torch.no_grad():
-                penalty = self._regularizer.penalty(self.policy.head(buffer.flat_behaviour()))
+                penalty = self._regularizer.penalty(self.policy.head(*buffer.flat_behaviour()))
             rewards = rewards - penalty.cpu().numpy().reshape(rewards.shape).astype(np.float32)
         ended = buffer.terminated | buffer.truncated
         buffer.advantages = generalized_advantages(
@@ -116,7 +123,7 @@ class OnPolicy(Algorithm):
     def evaluate(self, batch: Minibatch) -> Evaluation:
         """The total loss of a minibatch at the current parameters, and what to log of it."""
         parameters, values = self.policy.parameters_and_values(batch.observations)
-        new, old = self.policy.head(parameters), self.policy.head(batch.behaviour)
+        new, old = self.policy.head(parameters, batch.masks), self.policy.head(batch.behaviour, batch.masks)
         policy_loss, metrics = self._objective(new, old, batch.actions, self._normalized(batch.advantages))
         clip_range_vf = None if self.clip_range_vf is None else self.scalar("clip_range_vf")
         critic_loss = value_loss(values, batch.returns, batch.old_values, clip_range_vf).mean()

@@ -22,6 +22,7 @@ class Minibatch(NamedTuple):
     observations: TensorObservations  # [B, ...]
     actions: Tensor  # [B] or [B, K], dtype of the action space
     behaviour: Tensor  # [B, P] parameters of the distribution that chose them
+    masks: Tensor | None  # [B, M] True where an action was valid; None: all were
     old_values: Tensor  # [B]
     advantages: Tensor  # [B]
     returns: Tensor  # [B]
@@ -53,6 +54,7 @@ class RolloutBuffer:
         action_space: spaces.Space,
         param_size: int,
         device: torch.device,
+        mask_size: int | None = None,
     ) -> None:
         self.buffer_size, self.n_envs, self.device = n_steps, n_envs, device
         shape = (n_steps, n_envs)
@@ -67,6 +69,7 @@ class RolloutBuffer:
         dtype = np.float32 if isinstance(action_space, spaces.Box) else np.int64
         self.actions = np.zeros((*shape, *action_space.shape), dtype)  # type: ignore[misc]
         self.behaviour = np.zeros((*shape, param_size), np.float32)
+        self.masks = None if mask_size is None else np.ones((*shape, mask_size), bool)
         self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
         self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
@@ -82,7 +85,13 @@ class RolloutBuffer:
         self.pos = 0
 
     def add(
-        self, observations: Observations, actions: np.ndarray, behaviour: Tensor, values: Tensor, step: Transition
+        self,
+        observations: Observations,
+        actions: np.ndarray,
+        behaviour: Tensor,
+        masks: np.ndarray | None,
+        values: Tensor,
+        step: Transition,
     ) -> None:
         """Store what was seen, done and predicted at one step, and what came of it."""
         t = self.pos
@@ -95,6 +104,8 @@ class RolloutBuffer:
             self.observations[t] = observations
         self.actions[t] = actions
         self.behaviour[t] = behaviour.cpu().numpy()
+        if self.masks is not None:
+            self.masks[t] = masks
         self.values[t] = values.cpu().numpy()
         self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
         self.pos += 1
@@ -103,15 +114,18 @@ class RolloutBuffer:
         """Minibatches of a random permutation of all T x N transitions (numpy's global generator, as in SB3)."""
         total = self.buffer_size * self.n_envs
         indices = np.random.permutation(total)
-        arrays = self.actions, self.behaviour, self.values, self.advantages, self.returns
-        data = [self._flat(array) for array in (self.observations, *arrays)]
+        arrays = self.actions, self.behaviour, self.masks, self.values, self.advantages, self.returns
+        data = [None if array is None else self._flat(array) for array in (self.observations, *arrays)]
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
             yield Minibatch(*(_take(column, rows) for column in data))
 
-    def flat_behaviour(self) -> Tensor:
-        """Behaviour parameters [T N, P] in time order, for what is computed once per rollout."""
-        return torch.as_tensor(self.behaviour.reshape(-1, self.behaviour.shape[-1]), device=self.device)
+    def flat_behaviour(self) -> tuple[Tensor, Tensor | None]:
+        """Behaviour parameters [T N, P] and masks in time order, for what is computed once per rollout."""
+        flat = (None if a is None else a.reshape(-1, a.shape[-1]) for a in (self.behaviour, self.masks))
+        behaviour, masks = (None if a is None else torch.as_tensor(a, device=self.device) for a in flat)
+        assert behaviour is not None
+        return behaviour, masks
 
     def _flat(self, value: Observations) -> TensorObservations:
         if isinstance(value, dict):
@@ -121,7 +135,9 @@ class RolloutBuffer:
         return torch.as_tensor(flat, device=self.device)
 
 
-def _take(column: TensorObservations, rows: Tensor) -> Any:
+def _take(column: TensorObservations | None, rows: Tensor) -> Any:
+    if column is None:
+        return None
     if isinstance(column, dict):
         return {key: value[rows] for key, value in column.items()}
     return column[rows]
