@@ -115,7 +115,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             parameters = self._head_parameters(self.mlp_extractor.forward_actor(self._actor_features(obs)))
             valid = torch.as_tensor(np.asarray(masks, bool), device=parameters.device).reshape(len(parameters), -1)
             policy = self.head(parameters, valid)
-            actions = policy.mode if deterministic else policy.sample()  # type: ignore[attr-defined]
+            actions = policy.mode if deterministic else policy.sample()
         result = actions.cpu().numpy().reshape((-1, *(self.action_space.shape or ())))
         return result if vectorized else result[0]
 
