@@ -1,0 +1,175 @@
+"""Our VecNormalize against SB3's, and against numbers that would spoil it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from stable_baselines3.common import vec_env
+from stable_baselines3.common.vec_env import VecEnv
+
+from envs import VecNormalize, make_vec
+from envs.backends.inprocess import InProcessVecEnv
+
+TASKS = [("CartPole-v1", 4, {"clip_obs": 1.0}), ("HalfCheetah-v5", 1, {}), ("HalfCheetah-v5", 3, {"clip_reward": 0.5})]
+
+
+def actions_for(venv: VecEnv, steps: int) -> list[np.ndarray]:
+    venv.action_space.seed(0)
+    return [np.array([venv.action_space.sample() for _ in range(venv.num_envs)]) for _ in range(steps)]
+
+
+def statistics(venv: vec_env.VecNormalize) -> list[Any]:
+    return [getattr(rms, name) for rms in (venv.obs_rms, venv.ret_rms) for name in ("mean", "var", "count")]
+
+
+@pytest.mark.parametrize(("env_id", "n", "options"), TASKS)
+@pytest.mark.parametrize("training", [True, False])
+def test_bit_for_bit_as_sb3(env_id: str, n: int, options: dict[str, float], training: bool) -> None:
+    make = partial(make_vec, env_id, n, 0, "inprocess", max_episode_steps=60)
+    by_arrays, by_step, theirs = VecNormalize(make(), **options), VecNormalize(make(), **options), make(normalize=False)
+    theirs = vec_env.VecNormalize(theirs, **options)
+    first = [venv.reset() for venv in (by_arrays, by_step, theirs)]
+    np.testing.assert_array_equal(first[0], first[2])
+    np.testing.assert_array_equal(first[1], first[2])
+    for t, actions in enumerate(actions_for(theirs, 2100 // n)):
+        if t == 100:
+            by_arrays.training = by_step.training = theirs.training = training
+        step, (*ours, our_infos), (*reference, infos) = (
+            by_arrays.step_arrays(actions),
+            by_step.step(actions),
+            theirs.step(actions),
+        )
+        for array, expected in zip(
+            (step.observations, step.rewards, step.terminated | step.truncated), reference, strict=True
+        ):
+            np.testing.assert_array_equal(array, expected)
+            assert array.dtype == expected.dtype
+        for array, expected in zip(ours, reference, strict=True):
+            np.testing.assert_array_equal(array, expected)
+        for row in np.flatnonzero(reference[2]):
+            np.testing.assert_array_equal(step.final_observations[row], infos[row]["terminal_observation"])
+            np.testing.assert_array_equal(our_infos[row]["terminal_observation"], infos[row]["terminal_observation"])
+        np.testing.assert_array_equal(by_arrays.get_original_obs(), theirs.get_original_obs())
+        np.testing.assert_array_equal(by_arrays.get_original_reward(), theirs.get_original_reward())
+    for ours_, theirs_ in zip(statistics(by_arrays) + statistics(by_step), statistics(theirs) * 2, strict=True):
+        np.testing.assert_array_equal(ours_, theirs_)
+    np.testing.assert_array_equal(by_arrays.returns, theirs.returns)
+
+
+def test_any_vec_env_can_be_inside() -> None:
+    plain = vec_env.DummyVecEnv([lambda: gymnasium.make("CartPole-v1")] * 2)
+    ours, theirs = (
+        VecNormalize(plain),
+        vec_env.VecNormalize(vec_env.DummyVecEnv([lambda: gymnasium.make("CartPole-v1")] * 2)),
+    )
+    for venv in (ours, theirs):
+        venv.seed(0)
+        venv.reset()
+    for actions in actions_for(theirs, 50):
+        np.testing.assert_array_equal(ours.step_arrays(actions).observations, theirs.step(actions)[0])
+
+
+def test_evaluation_env_is_frozen_and_pays_plain_rewards() -> None:
+    venv = make_vec("HalfCheetah-v5", 2, 0, normalize={"clip_obs": 5.0, "gamma": 0.9}, training=False)
+    assert isinstance(venv, VecNormalize)
+    assert (venv.training, venv.norm_obs, venv.norm_reward, venv.clip_obs, venv.gamma) == (False, True, False, 5.0, 0.9)
+    venv.reset()
+    before = statistics(venv)
+    step = venv.step_arrays(np.ones((2, 6), np.float32))
+    np.testing.assert_array_equal(step.rewards, venv.get_original_reward())
+    assert all(np.array_equal(a, b) for a, b in zip(before, statistics(venv), strict=True))
+
+
+def test_statistics_of_sb3_can_be_taken_over() -> None:
+    theirs = vec_env.VecNormalize(make_vec("CartPole-v1", 2, 0))
+    theirs.reset()
+    for actions in actions_for(theirs, 30):
+        theirs.step(actions)
+    ours = make_vec("CartPole-v1", 2, 0, normalize=True)
+    assert isinstance(ours, VecNormalize)
+    vec_env.sync_envs_normalization(theirs, ours)
+    observations = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(ours.normalize_obs(observations), theirs.normalize_obs(observations))
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    venv = make_vec("CartPole-v1", 2, 0, normalize=True)
+    assert isinstance(venv, VecNormalize)
+    venv.reset()
+    venv.training = False
+    venv.save(str(tmp_path / "vecnormalize.pkl"))
+    again = VecNormalize.load(str(tmp_path / "vecnormalize.pkl"), make_vec("CartPole-v1", 2, 0))
+    assert isinstance(again, VecNormalize)
+    np.testing.assert_array_equal(again.reset(), venv.normalize_obs(again.get_original_obs()))
+    assert again.step_arrays(np.array([0, 1])).observations.shape == (2, 4)
+
+
+class Faulty(gymnasium.Env[Any, Any]):
+    """Says or pays something else than a finite number at its third step."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, observed: float = 0.0, paid: float = 0.0, by_key: bool = False) -> None:
+        box = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+        self.observation_space: Any = gymnasium.spaces.Dict({"here": box}) if by_key else box
+        self.observed, self.paid, self.by_key = observed, paid, by_key
+
+    def _observe(self, value: float) -> Any:
+        observation = np.full(2, value, np.float32)
+        return {"here": observation} if self.by_key else observation
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._observe(0.0), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        faulty = self.steps == 3
+        return self._observe(self.observed if faulty else 0.5), self.paid if faulty else 1.0, False, False, {}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("what", "message"), [("observed", "observation of environment 1"), ("paid", "reward of environment 1")]
+)
+@pytest.mark.parametrize("by_arrays", [True, False])
+def test_non_finite_numbers_are_refused_and_leave_no_trace(
+    bad: float, what: str, message: str, by_arrays: bool
+) -> None:
+    venv = VecNormalize(InProcessVecEnv([Faulty, partial(Faulty, **{what: bad})]))
+    venv.reset()
+    step = venv.step_arrays if by_arrays else venv.step
+    for _ in range(2):
+        step(np.array([0, 0]))
+    with pytest.raises(ValueError, match=f"{message} is not finite"):
+        step(np.array([0, 0]))
+    assert all(np.isfinite(value).all() for value in [*statistics(venv), venv.returns])
+
+
+def test_dict_observations() -> None:
+    members = [partial(Faulty, by_key=True), partial(Faulty, np.nan, by_key=True)]
+    ours, theirs = VecNormalize(InProcessVecEnv(members)), vec_env.VecNormalize(InProcessVecEnv(members))
+    for venv in (ours, theirs):
+        venv.reset()
+    for _ in range(2):
+        observations = ours.step_arrays(np.array([0, 0])).observations
+        expected = theirs.step(np.array([0, 0]))[0]
+        assert isinstance(observations, dict) and isinstance(expected, dict)
+        np.testing.assert_array_equal(observations["here"], expected["here"])
+    with pytest.raises(ValueError, match="observation 'here' of environment 1 is not finite"):
+        ours.step_arrays(np.array([0, 0]))
+
+
+def test_rewards_alone() -> None:
+    venv = make_vec("CartPole-v1", 2, 0, normalize={"norm_obs": False})
+    assert isinstance(venv, VecNormalize)
+    venv.reset()
+    step = venv.step_arrays(np.array([0, 1]))
+    np.testing.assert_array_equal(step.observations, venv.get_original_obs())
+    assert (step.rewards != venv.get_original_reward()).all()
