@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from .base import PolicyLoss, ScalarLike, log_ratio, sampled_kl_old_new
+from .base import PolicyLoss, ScalarLike, expected, log_ratio, sampled_kl_old_new
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,14 @@ class PPOClip:
     clip_range_high: ScalarLike | None = None
 
     def __call__(self, new: Distribution, old: Distribution, actions: Tensor, advantages: Tensor) -> PolicyLoss:
-        """Loss [B] for advantages [B]."""
-        log_ratios = log_ratio(new, old, actions)
+        """Loss [B] for advantages [B] or [B, A]."""
+        log_ratios = log_ratio(new, old, actions, advantages)
         ratio = torch.exp(log_ratios)
         high = self.clip_range if self.clip_range_high is None else self.clip_range_high
         clipped = ratio.clamp(min=1 - self.clip_range).clamp(max=1 + high)
+        loss = -torch.min(ratio * advantages, clipped * advantages)
         metrics = {
-            "approx_kl": sampled_kl_old_new(log_ratios.detach()),
-            "clip_fraction": (clipped != ratio).detach().to(ratio.dtype),
+            "approx_kl": expected(sampled_kl_old_new(log_ratios.detach()), old),
+            "clip_fraction": expected((clipped != ratio).to(ratio.dtype), old),
         }
-        return PolicyLoss(-torch.min(ratio * advantages, clipped * advantages), metrics)
+        return PolicyLoss(expected(loss, old), metrics)

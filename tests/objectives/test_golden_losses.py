@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agents.distributions import FSoftargmaxCategorical
 from agents.geometry.divergences import Divergence, divergence_from_name
-from agents.objectives import SPMA, PPOClip, Regularizer
+from agents.objectives import LCO, MDPO, SPMA, PolicyGradient, PPOClip, Regularizer, TrustRegion
 
 CASES = json.loads((Path(__file__).parent.parent / "golden" / "cases.json").read_text())["cases"]
 
@@ -44,7 +44,9 @@ def _check(case: dict[str, Any], loss: Tensor, logits: Tensor) -> None:
 def _pair(case: dict[str, Any]) -> tuple[Tensor, FSoftargmaxCategorical, FSoftargmaxCategorical, Tensor, Tensor]:
     logits = _tensor(case["z"]).requires_grad_()
     new, old = FSoftargmaxCategorical(logits), FSoftargmaxCategorical(_tensor(case["z_old"]))
-    return logits, new, old, torch.tensor([case["a"]]), torch.tensor([_number(case["A"])], dtype=torch.float64)
+    dense = isinstance(case["A"], list)
+    advantages = _tensor(case["A"]) if dense else torch.tensor([_number(case["A"])], dtype=torch.float64)
+    return logits, new, old, torch.tensor([case.get("a", 0)]), advantages
 
 
 @pytest.mark.parametrize("case", _cases("ppo_clip", "ppo_clip_f"))
@@ -65,10 +67,36 @@ def test_divergence_penalty(case: dict[str, Any]) -> None:
         _check(case, Regularizer(divergence, 0.5).penalty(FSoftargmaxCategorical(logits)) / 0.5, logits)
 
 
-@pytest.mark.parametrize("case", [c for c in _cases("spma_kl_form") if _number(c.values[0]["w"]) == 1])
+@pytest.mark.parametrize("case", _cases("reinforce"))
+def test_policy_gradient(case: dict[str, Any]) -> None:
+    logits = _tensor(case["z"]).requires_grad_()
+    new, advantages = FSoftargmaxCategorical(logits), torch.tensor([_number(case["A"])], dtype=torch.float64)
+    _check(case, PolicyGradient()(new, new, torch.tensor([case["a"]]), advantages).loss, logits)
+
+
+@pytest.mark.parametrize("case", _cases("spma_kl_form", "spma_sampled", "spma_full"))
 def test_spma(case: dict[str, Any]) -> None:
+    """An importance weight w multiplies the advantage in the KL form, the whole loss in the target form."""
     logits, new, old, actions, advantages = _pair(case)
-    _check(case, SPMA(_number(case["eta"]))(new, old, actions, advantages).loss, logits)
+    eta, weight = _number(case["eta"]), _number(case.get("w", "0x1p+0"))
+    if case["loss"] == "spma_kl_form":
+        _check(case, SPMA(eta)(new, old, actions, weight * advantages).loss, logits)
+    else:
+        _check(case, weight * eta * SPMA(eta, form="target")(new, old, actions, advantages).loss, logits)
+
+
+@pytest.mark.parametrize("case", _cases("mdpo_full", "mdpo_sampled"))
+def test_mdpo(case: dict[str, Any]) -> None:
+    logits, new, old, actions, advantages = _pair(case)
+    weight = _number(case.get("w", "0x1p+0"))
+    _check(case, MDPO(_number(case["eta"]))(new, old, actions, weight * advantages).loss, logits)
+
+
+@pytest.mark.parametrize("case", _cases("lco_mse", "lco_lch", "lco_kld"))
+def test_lco(case: dict[str, Any]) -> None:
+    logits, new, old, actions, advantages = _pair(case)
+    match = {"lco_mse": "mse", "lco_lch": "log_cosh", "lco_kld": "kld"}[case["loss"]]
+    _check(case, LCO(_number(case["beta"]), match)(new, old, actions, advantages).loss, logits)
 
 
 def test_scheduled_scalars_are_read_at_the_call() -> None:
@@ -82,7 +110,20 @@ def test_scheduled_scalars_are_read_at_the_call() -> None:
     assert not torch.equal(before, SPMA(0.7)(new, old, actions, advantages).loss)
 
 
-@pytest.mark.parametrize("objective", [PPOClip(0.2), SPMA(0.5), SPMA(0.5, kl="sampled")])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        PPOClip(0.2),
+        SPMA(0.5),
+        SPMA(0.5, kl="sampled"),
+        MDPO(0.5),
+        MDPO(0.5, kl="sampled"),
+        TrustRegion(),
+        TrustRegion(0.5),
+        PolicyGradient(),
+    ],
+    ids=repr,
+)
 def test_at_the_old_policy_the_gradient_is_the_policy_gradient(objective: Any) -> None:
     """r = 1 and the KL is at its minimum: only -A grad log pi is left."""
     torch.manual_seed(0)
