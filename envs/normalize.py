@@ -42,6 +42,7 @@ class VecNormalize(vec_env.VecNormalize):
         rewards = self.normalize_reward(step.rewards)
         final = observations
         if dones.any():
+            require_finite("last observation", step.final_observations)  # a value will be bootstrapped from it
             final = self._normalized(step.final_observations)
             self.returns[dones] = 0
         return step._replace(observations=observations, rewards=rewards, final_observations=final)
@@ -83,8 +84,12 @@ class FiniteMeanStd(RunningMeanStd):
         self.update_from_moments(mean, np.add.reduce(deviation * deviation, axis=0) / n, n)
 
 
-def require_finite(quantity: str, batch: np.ndarray) -> None:
+def require_finite(quantity: str, batch: Observations) -> None:
     """ValueError naming the first row of [N, ...] that holds a NaN or an infinity."""
+    if isinstance(batch, dict):
+        for key, part in batch.items():
+            require_finite(f"{quantity} {key!r}", part)
+        return
     finite = np.isfinite(batch)
     if not finite.all():
         row = int(np.flatnonzero(~finite.reshape(len(batch), -1).all(axis=1))[0])

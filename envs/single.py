@@ -52,13 +52,11 @@ def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
         )
         env = shape_for_training(game, options.atari)
     else:
+        kwargs = dict(options.env_kwargs)
+        if options.render_mode is not None:  # not every environment takes one
+            kwargs["render_mode"] = options.render_mode
         with quiet_deprecations() if is_mujoco(options.spec) else nullcontext():
-            env = gymnasium.make(
-                options.spec,
-                max_episode_steps=options.max_episode_steps,
-                render_mode=options.render_mode,
-                **options.env_kwargs,
-            )
+            env = gymnasium.make(options.spec, max_episode_steps=options.max_episode_steps, **kwargs)
         if not brings_own_noise(options.spec):
             env = EpisodeRecorder(env)
     env = add_noise(env, options.reward_noise, options.observation_noise, options.sticky_actions)

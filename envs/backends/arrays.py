@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,11 +80,15 @@ def arrays_from_infos(observations: Any, rewards: np.ndarray, dones: np.ndarray,
         for row in np.flatnonzero(dones).tolist():
             truncated[row] = infos[row]["TimeLimit.truncated"]
             set_row(final, row, infos[row]["terminal_observation"])
-        records = [infos[row]["episode"] for row in np.flatnonzero(dones) if "episode" in infos[row]]
-        returns = np.array([record["r"] for record in records], np.float64)
-        lengths = np.array([record["l"] for record in records], np.int64)
+        returns, lengths = episode_arrays(info for info, done in zip(infos, dones, strict=True) if done)
     rewards = rewards.astype(np.float32, copy=False)
     return StepArrays(observations, rewards, dones & ~truncated, truncated, final, returns, lengths)
+
+
+def episode_arrays(infos: Iterable[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns [K] and lengths [K] of the episodes that these infos record."""
+    records = [info["episode"] for info in infos if "episode" in info]
+    return np.array([r["r"] for r in records], np.float64), np.array([r["l"] for r in records], np.int64)
 
 
 def empty_rows(space: spaces.Space, n: int) -> Observations:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from .arrays import NO_LENGTHS, NO_RETURNS, ArrayStepping, StepArrays, copy_rows, empty_rows, set_row
+from .arrays import NO_LENGTHS, NO_RETURNS, ArrayStepping, StepArrays, copy_rows, empty_rows, episode_arrays, set_row
 
 
 class InProcessVecEnv(ArrayStepping, DummyVecEnv):
@@ -25,7 +25,6 @@ class InProcessVecEnv(ArrayStepping, DummyVecEnv):
         super().__init__(env_fns)
         if isinstance(self.observation_space, spaces.Tuple):
             raise ValueError(f"observation space {self.observation_space}: Tuple observations are not supported")
-        self._steps = [env.step for env in self.envs]
         self._infos: list[dict[str, Any]] = [{} for _ in self.envs]
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
@@ -36,12 +35,12 @@ class InProcessVecEnv(ArrayStepping, DummyVecEnv):
         rewards = np.empty(n, np.float32)
         terminated, truncated = np.zeros(n, bool), np.zeros(n, bool)
         ended: list[tuple[int, Any]] = []
-        for row, step in enumerate(self._steps):
-            observation, rewards[row], has_terminated, is_truncated, infos[row] = step(actions[row])
+        for row, env in enumerate(self.envs):
+            observation, rewards[row], has_terminated, is_truncated, infos[row] = env.step(actions[row])
             if has_terminated or is_truncated:
                 terminated[row], truncated[row] = has_terminated, not has_terminated
                 ended.append((row, deepcopy(observation)))  # the environment may write its next one over it
-                observation, self.reset_infos[row] = self.envs[row].reset()
+                observation, self.reset_infos[row] = env.reset()
             if by_key:
                 set_row(observations, row, observation)
             else:
@@ -51,9 +50,7 @@ class InProcessVecEnv(ArrayStepping, DummyVecEnv):
         final = copy_rows(observations)
         for row, last in ended:
             set_row(final, row, last)
-        records = [infos[row]["episode"] for row, _ in ended if "episode" in infos[row]]
-        returns = np.array([record["r"] for record in records], np.float64)
-        lengths = np.array([record["l"] for record in records], np.int64)
+        returns, lengths = episode_arrays(infos[row] for row, _ in ended)
         return StepArrays(observations, rewards, terminated, truncated, final, returns, lengths)
 
     def _last_infos(self) -> list[dict[str, Any]]:

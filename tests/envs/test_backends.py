@@ -402,6 +402,24 @@ def test_dict_observations_and_both_flags_at_once(backend: type[DummyVecEnv]) ->
     assert step.final_observations["kind"].tolist() == [2, 2]
 
 
+@pytest.mark.filterwarnings("ignore:.*share an object")
+def test_an_environment_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by its class, without a render_mode, with a Dict and a time limit."""
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", gymnasium.registry.copy())
+    monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
+    gymnasium.register("Users-v3", OddEnds, max_episode_steps=2)
+    venv = make_vec("Users-v3", 1, 0, reward_noise=0.1)
+    venv.reset()
+    venv.step(np.array([0]))
+    _, _, dones, infos = venv.step(np.array([0]))
+    assert dones == [True]
+    assert infos[0]["TimeLimit.truncated"]
+    assert (infos[0]["episode"]["r"], infos[0]["episode"]["l"]) == (2.0, 2)
+    assert infos[0]["terminal_observation"]["clock"] == [2]
+    with pytest.raises(ValueError, match="no parameter 'x'"):
+        make_vec("Users-v3", env_kwargs={"x": 1})
+
+
 class TupleObservations(OddEnds):
     """Observations that SB3 has no policy for."""
 

@@ -114,10 +114,10 @@ class Faulty(gymnasium.Env[Any, Any]):
 
     action_space = gymnasium.spaces.Discrete(2)
 
-    def __init__(self, observed: float = 0.0, paid: float = 0.0, by_key: bool = False) -> None:
+    def __init__(self, observed: float = 0.0, paid: float = 0.0, by_key: bool = False, last: bool = False) -> None:
         box = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
         self.observation_space: Any = gymnasium.spaces.Dict({"here": box}) if by_key else box
-        self.observed, self.paid, self.by_key = observed, paid, by_key
+        self.observed, self.paid, self.by_key, self.last = observed, paid, by_key, last
 
     def _observe(self, value: float) -> Any:
         observation = np.full(2, value, np.float32)
@@ -131,7 +131,8 @@ class Faulty(gymnasium.Env[Any, Any]):
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
         faulty = self.steps == 3
-        return self._observe(self.observed if faulty else 0.5), self.paid if faulty else 1.0, False, False, {}
+        observation = self._observe(self.observed if faulty else 0.5)
+        return observation, self.paid if faulty else 1.0, False, faulty and self.last, {}
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -164,6 +165,16 @@ def test_dict_observations() -> None:
         np.testing.assert_array_equal(observations["here"], expected["here"])
     with pytest.raises(ValueError, match="observation 'here' of environment 1 is not finite"):
         ours.step_arrays(np.array([0, 0]))
+
+
+@pytest.mark.parametrize(("by_key", "name"), [(False, ""), (True, " 'here'")])
+def test_a_last_observation_that_is_not_finite(by_key: bool, name: str) -> None:
+    venv = VecNormalize(InProcessVecEnv([partial(Faulty, np.nan, 1.0, by_key, last=True)]))
+    venv.reset()
+    for _ in range(2):
+        venv.step_arrays(np.array([0]))
+    with pytest.raises(ValueError, match=f"last observation{name} of environment 0 is not finite"):
+        venv.step_arrays(np.array([0]))
 
 
 def test_rewards_alone() -> None:
