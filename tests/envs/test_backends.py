@@ -19,6 +19,7 @@ from envs import StepArrays, make_vec
 from envs.backends.arrays import array_step
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.native import NativeVecEnv
+from envs.mujoco import quiet_deprecations
 from envs.vector import NATIVE_PAYS_FROM
 
 IN_THIS_PROCESS = ("inprocess", "dummy", "native")  # subproc takes seconds to start: one test has it all
@@ -26,7 +27,8 @@ IN_THIS_PROCESS = ("inprocess", "dummy", "native")  # subproc takes seconds to s
 
 def plain_loop(make: Callable[[], gymnasium.Env], n: int, seed: int, actions: np.ndarray) -> Iterator[StepArrays]:
     """What N environments do, written down in the plainest way; actions [T, N, ...]."""
-    members = [make() for _ in range(n)]
+    with quiet_deprecations():
+        members = [make() for _ in range(n)]
     first = [env.reset(seed=seed + i)[0] for i, env in enumerate(members)]
     nothing = np.zeros(0)
     yield StepArrays(np.array(first), nothing, nothing, nothing, nothing, nothing, nothing)

@@ -152,3 +152,12 @@ def test_native_says_what_it_has_and_what_else_there_is() -> None:
         ValueError, match=r"no HalfCheetah-v5, only CartPole-v1, NoisyCartPole-v1; .*inprocess, dummy, subproc"
     ):
         make_vec("HalfCheetah-v5", backend="native")
+
+
+def test_mujoco_leaves_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_vec("HalfCheetah-v5", 2)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
