@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from .divergences import Divergence
-from .solvers import log_ratio
+from .solvers import LOG2_E, solve
+
+BLOCK = 1 << 16  # elements per block of rows
 
 
 def f_log_softargmax(
@@ -26,12 +28,13 @@ def f_log_softargmax(
         reference = reference.detach().to(device=logits.device)
     if logits.dtype in (torch.bfloat16, torch.float16):
         return f_log_softargmax(logits.float(), divergence, temperature, reference).to(logits.dtype)
-    if reference is not None:
-        reference = reference.to(logits.dtype)
+    log_q = None if reference is None else reference.to(logits.dtype).log()
+    if log_q is not None and log_q.dim() > 1:
+        log_q = log_q.expand(logits.shape)
     if divergence.tsallis_form == (1.0, 1.0):
         scores = logits if temperature == 1.0 else logits / temperature
-        return torch.log_softmax(scores if reference is None else scores + reference.log(), dim=-1)
-    return _LogSoftargmax.apply(logits, reference, divergence, temperature)
+        return torch.log_softmax(scores if log_q is None else scores + log_q, dim=-1)
+    return _LogSoftargmax.apply(logits, log_q, divergence, temperature)
 
 
 def f_softargmax(
@@ -56,25 +59,21 @@ class _LogSoftargmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, logits: Tensor, reference: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
-        log_probs = _solve(logits, reference, divergence, temperature)
-        ctx.save_for_backward(log_probs, reference)
+    def forward(ctx, logits: Tensor, log_q: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
+        log_probs = _forward(logits, log_q, divergence, temperature)
+        ctx.save_for_backward(log_probs, log_q)
         ctx.divergence, ctx.temperature = divergence, temperature
         return log_probs
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        log_probs, reference = ctx.saved_tensors
-        log_q = -math.log(log_probs.shape[-1]) if reference is None else reference.log()
-        on_support = log_probs > -math.inf
-        log_u = torch.where(on_support, log_probs - log_q, 0.0)
-        r = torch.where(on_support, ctx.divergence.sensitivity(log_u), 0.0)
-        w = log_probs.exp() * r
-        w_share = w / w.sum(-1, keepdim=True)
-        pulled = torch.where(on_support, grad, 0.0) * r
-        pulled = pulled - w_share * pulled.sum(-1, keepdim=True)
-        pulled = pulled - w_share * pulled.sum(-1, keepdim=True)  # again: the entry that dominates w lost its digits
-        return pulled / ctx.temperature, None, None, None
+        log_probs, log_q = ctx.saved_tensors
+        form = ctx.divergence.tsallis_form
+        if form is None or form[0] >= 1.0 or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            pulled = _vjp(log_probs, grad, log_q, ctx.divergence, ctx.temperature)
+        else:
+            pulled = _dense_vjp(log_probs, grad, log_q, form[0], form[1] * ctx.temperature)
+        return pulled, None, None, None
 
 
 class _Conjugate(torch.autograd.Function):
@@ -93,16 +92,78 @@ class _Conjugate(torch.autograd.Function):
         return grad.unsqueeze(-1) * probs, None, None, None, None
 
 
-def _solve(logits: Tensor, reference: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
-    """Rows of logits through the solver; few actions in actions-first layout, where torch vectorises over the rows."""
+def _forward(logits: Tensor, log_q: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
     count = logits.shape[-1]
     rows = logits.reshape(-1, count)
-    if reference is not None:
-        reference = reference.expand(logits.shape).reshape(-1, count) if reference.dim() > 1 else reference[None]
-        rows = rows.masked_fill(reference == 0, -math.inf)
-    actions_first = count < 64 and rows.device.type == "cpu"
-    work, q, dim = (rows, reference, 1) if not actions_first else (rows.t(), None if reference is None else reference.t(), 0)
-    gap = (work.amax(dim, keepdim=True) - work.contiguous()).div_(temperature)
-    log_u = log_ratio(gap, divergence, q, dim)
-    log_probs = log_u.sub_(math.log(count)) if q is None else log_u.add_(q.log())
-    return (log_probs.t() if actions_first else log_probs).reshape(logits.shape).contiguous()
+    if log_q is None:
+        q = torch.full((), -math.log(count), dtype=logits.dtype, device=logits.device)
+    else:
+        q = log_q.reshape(-1, count)
+        rows = rows.masked_fill(q == -math.inf, -math.inf)
+    if torch.compiler.is_compiling():
+        return _solve_rows(rows, q, divergence, temperature).reshape(logits.shape)
+    out = torch.empty_like(rows, memory_format=torch.contiguous_format)
+    for block in _blocks(rows):
+        with torch.inference_mode():  # cheaper calls than no_grad
+            log_probs = _solve_rows(rows[block], q[block] if q.dim() and len(q) > 1 else q, divergence, temperature)
+        out[block] = log_probs
+    return out.reshape(logits.shape)
+
+
+def _blocks(rows: Tensor) -> list[slice]:
+    """Row ranges whose working set stays in cache; on other devices than the CPU, all rows at once."""
+    if rows.device.type != "cpu":
+        return [slice(None)]
+    size = max(1, BLOCK // rows.shape[1])
+    return [slice(start, start + size) for start in range(0, max(1, rows.shape[0]), size)]
+
+
+def _solve_rows(rows: Tensor, log_q: Tensor, divergence: Divergence, temperature: float) -> Tensor:
+    """log π of rows [B, A]; few actions in actions-first layout, where torch vectorises over the rows."""
+    if rows.shape[1] >= 64 or rows.device.type != "cpu":
+        return solve(rows.amax(1, keepdim=True) - rows, divergence, temperature, log_q, dim=1)
+    columns = rows.t().contiguous()
+    log_q = log_q.t() if log_q.dim() else log_q
+    return solve(columns.amax(0) - columns, divergence, temperature, log_q, dim=0).t()
+
+
+def _vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
+    """The vector-Jacobian product of log π, itself differentiable."""
+    on_support = log_probs > -math.inf
+    base = -math.log(log_probs.shape[-1]) if log_q is None else log_q
+    log_u = torch.where(on_support, log_probs - base, 0.0)
+    r = torch.where(on_support, divergence.sensitivity(log_u), 0.0)
+    w = log_probs.exp() * r
+    share = w / w.sum(-1, keepdim=True)
+    pulled = torch.where(on_support, grad, 0.0) * r
+    pulled = pulled - share * pulled.sum(-1, keepdim=True)
+    pulled = pulled - share * pulled.sum(-1, keepdim=True)  # again: the entry that dominates w has lost its digits
+    return pulled / temperature
+
+
+def _dense_vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, alpha: float, scale: float) -> Tensor:
+    """`_vjp` for Tsallis with alpha < 1, r = u^(1 - alpha) / scale, in place and without a select."""
+    count = log_probs.shape[-1]
+    rows, grad = log_probs.reshape(-1, count), grad.reshape(-1, count)
+    power, log2_scale = (1.0 - alpha) * LOG2_E, math.log2(scale)
+    out = torch.empty_like(rows)
+    for block in _blocks(rows):
+        log_p, pulled = rows[block], out[block]
+        if log_q is None:
+            offset = torch.full((), (1.0 - alpha) * math.log2(count) - log2_scale, dtype=rows.dtype, device=rows.device)
+        else:
+            q = log_q.reshape(-1, count)
+            offset = (q[block] if len(q) > 1 else q).mul(-power).sub_(log2_scale)
+        log2_r = torch.add(offset, log_p, alpha=power)
+        w = torch.add(log2_r, log_p, alpha=LOG2_E).exp2_()
+        torch.mul(grad[block], log2_r.exp2_(), out=pulled)
+        total = _row_sum(w)
+        pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
+        if log_q is not None or rows.dtype == torch.float64:  # as in `_vjp`
+            pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
+    return out.reshape(log_probs.shape)
+
+
+def _row_sum(rows: Tensor) -> Tensor:
+    """Σ over the last dimension; torch's reduction of short rows is not vectorised, its matrix-vector product is."""
+    return rows.sum(-1) if rows.shape[1] >= 64 or rows.device.type != "cpu" else rows.mv(rows.new_ones(rows.shape[1]))
