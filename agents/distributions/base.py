@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 from ..geometry import Divergence
 
 LOG_FLOOR = math.log(1e-12)
+NO_SHAPE = torch.Size()
 
 
 class ActionDistribution(Distribution):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, register_kl
 from torch.distributions.utils import lazy_property
+from torch.types import _size
 
 from ..geometry import KL, Divergence, f_conjugate, f_log_softargmax
-from .base import ActionDistribution, clamp_to_floor, lost_support_to_floor
+from .base import NO_SHAPE, ActionDistribution, clamp_to_floor, lost_support_to_floor
 
 
 class FSoftargmaxCategorical(ActionDistribution):
@@ -92,10 +93,10 @@ class FSoftargmaxCategorical(ActionDistribution):
     def mode(self) -> Tensor:
         return self.log_probs.argmax(-1)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - immutable
+    def sample(self, sample_shape: _size = NO_SHAPE) -> Tensor:
         """Actions [*sample_shape, B], int64; never one of probability zero."""
         flat = self.probs.detach().reshape(-1, self.scores.shape[-1])
-        drawn = torch.multinomial(flat.float(), sample_shape.numel(), replacement=True)
+        drawn = torch.multinomial(flat.float(), torch.Size(sample_shape).numel(), replacement=True)
         return drawn.T.reshape(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -127,6 +128,8 @@ class FSoftargmaxCategorical(ActionDistribution):
             reference = reference.probs
         elif reference is None and self.mask is not None:
             reference = self.mask / self.mask.sum(-1, keepdim=True)
+        elif not (reference is None or isinstance(reference, Tensor)):
+            raise ValueError(f"reference: expected probabilities or a categorical, got {type(reference).__name__}")
         probs = self.probs
         if not self.full_support and math.isinf(divergence.f_zero):
             probs = probs.clamp_min(1e-12) if self.mask is None else probs.clamp_min(1e-12) * self.mask
@@ -179,7 +182,7 @@ class FSoftargmaxCategorical(ActionDistribution):
             "logit_norm": scores.norm(dim=-1),
         }
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> FSoftargmaxCategorical:
+    def expand(self, batch_shape: _size, _instance: object = None) -> FSoftargmaxCategorical:
         """The same distribution over a larger batch shape."""
         shape = torch.Size(batch_shape) + self.scores.shape[-1:]
         reference = self.given_reference

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, register_kl
+from torch.types import _size
 
-from .base import ActionDistribution
+from .base import NO_SHAPE, ActionDistribution
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -42,13 +43,13 @@ class DiagonalGaussian(ActionDistribution):
     def variance(self) -> Tensor:
         return self.scale.square()
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - immutable
+    def rsample(self, sample_shape: _size = NO_SHAPE) -> Tensor:
         """Reparametrised actions [*sample_shape, B, D]."""
         shape = self._extended_shape(sample_shape)
         noise = torch.normal(self.loc.new_zeros(shape), self.loc.new_ones(shape))  # draws as torch's Normal does
         return self.loc + noise * self.scale
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - immutable
+    def sample(self, sample_shape: _size = NO_SHAPE) -> Tensor:
         """Actions [*sample_shape, B, D]."""
         with torch.no_grad():
             return self.rsample(sample_shape)
@@ -71,7 +72,7 @@ class DiagonalGaussian(ActionDistribution):
         """std [B], the mean over dimensions."""
         return {"std": self.scale.detach().mean(-1)}
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> DiagonalGaussian:
+    def expand(self, batch_shape: _size, _instance: object = None) -> DiagonalGaussian:
         """The same distribution over a larger batch shape."""
         shape = torch.Size(batch_shape) + self.event_shape
         return DiagonalGaussian(self.loc.expand(shape), self.log_std.expand(shape))
