@@ -32,9 +32,9 @@ class Score:
         """95 % interval of the mean over episodes of this agent, Student t with K - 1 degrees; None for one episode."""
         if len(self.returns) < 2:
             return None
-        from scipy.stats import t
+        from scipy.special import stdtrit  # the quantile of Student's t, without the seconds of scipy.stats
 
-        half = float(t.ppf(0.975, len(self.returns) - 1)) * self.std / len(self.returns) ** 0.5
+        half = float(stdtrit(len(self.returns) - 1, 0.975)) * self.std / len(self.returns) ** 0.5
         return self.mean - half, self.mean + half
 
     def to_dict(self) -> dict[str, Any]:

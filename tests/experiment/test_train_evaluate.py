@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import agents
+from experiment import callbacks
 from experiment.evaluate import config_of, load
 from experiment.run_folder import RunFolder, run_numbers
 from experiment.strict_yaml import read_yaml
@@ -134,7 +136,51 @@ def test_diverged_training_stops_and_says_why(train: Run, logs: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_and_says_so(number: signal.Signals, code: int, logs: Path) -> None:
+@pytest.mark.parametrize("moment", ["StopOnSignal._on_step", "Evaluation._log_success_callback"])
+def test_a_signal_stops_saves_and_says_so(
+    number: signal.Signals, code: int, moment: str, train: Run, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, method = moment.split(".")
+    original = getattr(vars(callbacks)[owner], method)
+
+    def interrupted(self: Any, *arguments: Any) -> Any:
+        if self.n_calls == 50:
+            signal.raise_signal(number)
+        return original(self, *arguments)
+
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(vars(callbacks)[owner], method, interrupted)
+    done = train("-n", "1e7", "--eval-freq", "400", "--verbose", "0")
+    assert done.code == code, done.err
+    model = logs / "ppo" / "CartPole-v1_1" / "CartPole-v1.zip"
+    assert done.err == f"error: {number.name}: stopped at step 400, model saved in {model}\n"
+    check_interrupted(logs, number, code)
+    assert {each: signal.getsignal(each) for each in handlers} == handlers
+
+
+def test_sigterm_from_outside(logs: Path) -> None:
+    process = subprocess.Popen(command(logs, "-n", "1e7", "--eval-freq", "-1"), stderr=subprocess.PIPE, text=True)
+    monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
+    deadline = time.monotonic() + 60
+    while not (monitor.is_file() and monitor.read_text().count("\n") > 2):  # an episode has ended: the loop is running
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    check_interrupted(logs, signal.SIGTERM, 143)
+
+
+def check_interrupted(logs: Path, number: signal.Signals, code: int) -> None:
+    """The record says what happened, and the model is there."""
+    run = logs / "ppo" / "CartPole-v1_1"
+    record = json.loads((run / "run.json").read_text())
+    assert (record["status"], record["reason"], record["exit_code"]) == ("interrupted", number.name, code)
+    model = agents.ALGORITHMS["ppo"].load(run / "CartPole-v1.zip")
+    assert model.num_timesteps == record["steps"] > 0
+
+
+def test_runs_started_together_have_a_folder_each(logs: Path) -> None:
     runs = [subprocess.Popen(command(logs, "-n", "64", *ONLY_FINAL), stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [run.wait(timeout=120) for run in runs] == [0, 0]
     assert run_numbers(logs / "ppo", "CartPole-v1") == [1, 2]
