@@ -23,6 +23,7 @@ from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from .arguments import check_arguments, check_batch
 from .checkpoint import Saveable
 from .dashboard import describe_run
+from .env_plugins import load_env_plugins
 from .masking import mask_size
 from .rollouts import RolloutBuffer, Stepper
 from .schedules import Scalar, Schedule, to_schedule
@@ -95,6 +96,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         if use_sde:
             raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
         check_arguments(locals() | vars(self))
+        if isinstance(env, str):
+            load_env_plugins(env)
         self.batch_size, self.n_epochs = int(batch_size), int(n_epochs)
         self.stats_window_size = stats_window_size
         self.clip_range_vf, self.normalize_advantage, self.target_kl = clip_range_vf, normalize_advantage, target_kl
