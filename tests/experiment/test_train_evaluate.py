@@ -162,11 +162,14 @@ def test_sigterm_from_outside(logs: Path) -> None:
     process = subprocess.Popen(command(logs, "-n", "1e7", "--eval-freq", "-1"), stderr=subprocess.PIPE, text=True)
     monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
     deadline = time.monotonic() + 60
-    while not (monitor.is_file() and monitor.read_text().count("\n") > 2):  # an episode has ended: the loop is running
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.terminate()
-    process.communicate(timeout=30)
+    try:
+        while not (monitor.is_file() and monitor.read_text().count("\n") > 2):  # an episode has ended: the loop runs
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 143
     check_interrupted(logs, signal.SIGTERM, 143)
 
