@@ -11,6 +11,7 @@ from .divergences import (
     Tsallis,
     divergence_from_name,
 )
+from .projection import dual_variables, project_logits, project_policy
 from .softargmax import f_conjugate, f_log_softargmax, f_softargmax
 
 __all__ = [
@@ -23,7 +24,10 @@ __all__ = [
     "ReverseKL",
     "Tsallis",
     "divergence_from_name",
+    "dual_variables",
     "f_conjugate",
     "f_log_softargmax",
     "f_softargmax",
+    "project_logits",
+    "project_policy",
 ]

@@ -73,9 +73,7 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
     return log_probs.sub_(total.log_())  # log q + ... has rounded where log q is large
 
 
-def _start(
-    gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, minus_one: bool
-) -> tuple[Tensor, Tensor]:
+def _start(gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, minus_one: bool) -> tuple[Tensor, Tensor]:
     """A first t (or t - 1) and a lower bound of it.
 
     Bounds: the best action alone has q t^-β <= 1, so t >= a; and by Jensen's inequality t >= 1 - Σ q gap. For a few
