@@ -112,10 +112,8 @@ def _forward(logits: Tensor, log_q: Tensor | None, divergence: Divergence, tempe
 
 def _blocks(rows: Tensor) -> list[slice]:
     """Row ranges whose working set stays in cache; on other devices than the CPU, all rows at once."""
-    if rows.device.type != "cpu":
-        return [slice(None)]
-    size = max(1, BLOCK // rows.shape[1])
-    return [slice(start, start + size) for start in range(0, max(1, rows.shape[0]), size)]
+    size = max(1, BLOCK // rows.shape[1] if rows.device.type == "cpu" else len(rows))
+    return [slice(start, start + size) for start in range(0, len(rows), size)]
 
 
 def _solve_rows(rows: Tensor, log_q: Tensor, divergence: Divergence, temperature: float) -> Tensor:
@@ -153,7 +151,8 @@ def _dense_vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, alpha: flo
             offset = torch.full((), (1.0 - alpha) * math.log2(count) - log2_scale, dtype=rows.dtype, device=rows.device)
         else:
             q = log_q.reshape(-1, count)
-            offset = (q[block] if len(q) > 1 else q).mul(-power).sub_(log2_scale)
+            q = q[block] if len(q) > 1 else q
+            offset = q.masked_fill(q == -math.inf, 0.0).mul_(-power).sub_(log2_scale)  # no reference, no probability
         log2_r = torch.add(offset, log_p, alpha=power)
         w = torch.add(log2_r, log_p, alpha=LOG2_E).exp2_()
         torch.mul(grad[block], log2_r.exp2_(), out=pulled)

@@ -88,7 +88,7 @@ def _start(gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, mi
         jensen = gap.sum(dim, keepdim=True).mul_(-1.0 / count)
         alone = log_q / beta
     alone, rest = (torch.expm1(alone), -torch.expm1(alone)) if minus_one else (torch.exp(alone), -torch.expm1(alone))
-    if not log_q.dim() and count <= 24:
+    if not log_q.dim() and 1 < count <= 24:
         return torch.add(alone, (rest - jensen).reciprocal_().mul_(rest * rest)), alone
     return torch.maximum(alone, jensen if minus_one else jensen.add_(1.0)), alone
 
