@@ -34,7 +34,8 @@ class QGaussian(ActionDistribution):
         self.scale = self.log_scale.exp()
         self.full_support = alpha < 1
         self._student = StudentT(loc.new_tensor(self.nu), validate_args=False) if alpha < 1 else None
-        self._beta = Beta(*[loc.new_tensor(self.m + 1)] * 2, validate_args=False) if alpha > 1 else None
+        exponent = loc.new_tensor(self.m + 1) if alpha > 1 else None
+        self._beta = None if exponent is None else Beta(exponent, exponent, validate_args=False)
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property

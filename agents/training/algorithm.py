@@ -175,15 +175,21 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self._scalars = {name: Scalar(value, self.device) for name, value in given.items() if value is not None}
         self._objective = self.objective()
         self._regularizer = self._make_regularizer()
+        self._check_composition()
         self._step: Step = GradientStep(self.policy.optimizer, list(self.policy.parameters()), self.max_grad_norm)
 
     def _make_regularizer(self) -> Regularizer | None:
         if self.regularizer is None:
             return None
         divergence = divergence_from_name(self.regularizer)
-        regularizer = Regularizer(divergence, self.scalar("reg_coef"), self.reg_reference, self.reg_where)
-        regularizer.penalty(self.policy.head(torch.zeros(1, self.policy.head.param_size, device=self.device)))
-        return regularizer
+        return Regularizer(divergence, self.scalar("reg_coef"), self.reg_reference, self.reg_where)
+
+    def _check_composition(self) -> None:
+        """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
+        policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
+        self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))  # type: ignore[attr-defined]
+        if self._regularizer is not None:
+            self._regularizer.penalty(policy)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)

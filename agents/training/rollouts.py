@@ -66,8 +66,10 @@ class RolloutBuffer:
             }
         else:
             self.observations = np.zeros((*shape, *observation_space.shape), observation_space.dtype)  # type: ignore[misc]
-        dtype = np.float32 if isinstance(action_space, spaces.Box) else np.int64
-        self.actions = np.zeros((*shape, *action_space.shape), dtype)  # type: ignore[misc]
+        if isinstance(action_space, spaces.Box):
+            self.actions = np.zeros((*shape, int(np.prod(action_space.shape))), np.float32)
+        else:
+            self.actions = np.zeros((*shape, *(action_space.shape or ())), np.int64)
         self.behaviour = np.zeros((*shape, param_size), np.float32)
         self.masks = None if mask_size is None else np.ones((*shape, mask_size), bool)
         self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
@@ -102,7 +104,7 @@ class RolloutBuffer:
         else:
             assert isinstance(self.observations, np.ndarray)
             self.observations[t] = observations
-        self.actions[t] = actions
+        self.actions[t] = actions.reshape(self.actions[t].shape)
         self.behaviour[t] = behaviour.cpu().numpy()
         if self.masks is not None:
             self.masks[t] = masks

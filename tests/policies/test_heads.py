@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
@@ -11,11 +12,13 @@ import agents
 from agents import PPO
 from agents.distributions import DiagonalGaussian, FSoftargmaxCategorical
 from agents.geometry.divergences import KL, Tsallis
-from agents.policies import make_head
-from agents.policies.heads import HEADS, CategoricalHead
+from agents.policies import CategoricalHead, make_head
+from agents.policies.heads import HEADS
 from agents.policies.names import class_from_name
 
 DISCRETE, BOX = spaces.Discrete(3), spaces.Box(-1, 1, (2,))
+MULTI, BINARY = spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(4)
+CATEGORICAL = ("softmax", "tsallis:0.5", "tsallis:1.5", "reverse_kl", "js", "chi2", "hellinger")
 
 
 def test_defaults_are_those_of_sb3() -> None:
@@ -26,9 +29,49 @@ def test_defaults_are_those_of_sb3() -> None:
     assert make_head("tsallis:0.5", DISCRETE)(torch.zeros(4, 3)).divergence == Tsallis(0.5)  # type: ignore[attr-defined]
 
 
-def test_sizes() -> None:
-    assert (make_head(None, DISCRETE).net_size, make_head(None, DISCRETE).param_size) == (3, 3)
-    assert (make_head(None, BOX).net_size, make_head(None, BOX).param_size) == (2, 4)
+EVERY_HEAD = [
+    *[(name, space) for space in (DISCRETE, MULTI, BINARY) for name in CATEGORICAL],
+    *[
+        (name, BOX)
+        for name in ("gaussian", "q_gaussian:0.5", "q_gaussian:1.5", "binned:7", "binned:7,ordinal/tsallis:0.5")
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    ("head", "space", "sizes"),
+    [
+        (None, DISCRETE, (3, 3)),
+        ("js", MULTI, (5, 5)),
+        (None, BINARY, (4, 4)),
+        (None, BOX, (2, 4)),
+        ("q_gaussian:0.5", BOX, (2, 4)),
+        ("binned:7/tsallis:0.5", BOX, (14, 14)),
+    ],
+)
+def test_sizes(head: str | None, space: spaces.Space, sizes: tuple[int, int]) -> None:
+    made = make_head(head, space)
+    assert (made.net_size, made.param_size) == sizes
+
+
+@pytest.mark.parametrize(("head", "space"), EVERY_HEAD)
+def test_every_head_samples_valid_actions_with_finite_log_probability(head: str, space: spaces.Space) -> None:
+    made = make_head(head, space)
+    policy = made(torch.randn(200, made.param_size))
+    actions = policy.sample()
+    assert actions.shape == (200, *(space.shape or ()))
+    if not head.startswith(("gaussian", "q_gaussian")):
+        assert all(space.contains(a) for a in actions.numpy().astype(space.dtype))
+    assert policy.log_prob(actions).isfinite().all()
+    assert policy.mode.shape == actions.shape  # type: ignore[attr-defined]
+    assert policy.entropy().shape == (200,)
+
+
+def test_multi_binary_softmax_is_a_sigmoid() -> None:
+    z = torch.randn(50, 4)
+    actions = torch.randint(2, (50, 4))
+    expected = torch.distributions.Bernoulli(logits=z).log_prob(actions.float()).sum(-1)
+    torch.testing.assert_close(make_head(None, BINARY)(z).log_prob(actions), expected)
 
 
 def test_the_old_policy_is_rebuilt_exactly_from_stored_parameters() -> None:
@@ -43,11 +86,22 @@ def test_the_old_policy_is_rebuilt_exactly_from_stored_parameters() -> None:
     ("head", "space", "message"),
     [
         ("softmx", DISCRETE, "unknown head, did you mean 'softmax'"),
-        ("tsallis", DISCRETE, r"alpha must be a number"),
-        ("tsallis:x", DISCRETE, r"alpha must be a number"),
-        ("tsallis:0", DISCRETE, r"alpha must be a number"),
-        ("tsallis:-1", DISCRETE, r"alpha must be a number"),
-        ("tsallis:0.5", BOX, "needs a Discrete action space"),
+        ("tsallis", DISCRETE, "head='tsallis': .*expected a number"),
+        ("tsallis:x", DISCRETE, "head='tsallis:x': .*expected a number"),
+        ("tsallis:0", DISCRETE, "head='tsallis:0': .*alpha"),
+        ("tsallis:-1", DISCRETE, "head='tsallis:-1': .*alpha"),
+        ("tsallis:0.5", BOX, "needs a Discrete action space.*binned:11/tsallis:0.5"),
+        ("js:2", DISCRETE, "takes no argument"),
+        ("q_gaussian", BOX, "alpha must be a positive number"),
+        ("q_gaussian:-1", BOX, "alpha must be a positive number"),
+        ("q_gaussian:0.5", DISCRETE, "needs a Box action space"),
+        ("binned", BOX, "the form is"),
+        ("binned:1", BOX, "the form is"),
+        ("binned:5,odd", BOX, "the form is"),
+        ("binned:5/tsalis:0.5", BOX, "did you mean 'tsallis'"),
+        ("binned:5", DISCRETE, "needs a Box action space"),
+        ("binned:5", spaces.Box(-np.inf, np.inf, (2,)), "needs finite bounds"),
+        ("softmax", spaces.MultiDiscrete(np.array([[2, 3], [2, 2]])), "one-dimensional"),
         ("gaussian", DISCRETE, "needs a Box action space"),
         ("softmax:2", DISCRETE, "takes no argument"),
         (None, spaces.Discrete(3, start=1), "must start at 0"),
