@@ -78,6 +78,14 @@ class RunConfig:
             return {"gamma": self.hyperparams["gamma"]} | given
         return self.normalize
 
+    def protocol(self) -> dict[str, Any]:
+        """What a step, an episode and a reward are in training, for Atari games; empty for others."""
+        import envs
+
+        return envs.protocol(
+            self.env, sticky_actions=self.sticky_actions, frame_stack=self.frame_stack, atari=self.atari
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)

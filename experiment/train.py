@@ -36,6 +36,8 @@ def train(config: RunConfig, args: argparse.Namespace, argv: list[str]) -> ExitC
             raise
         if args.verbose:
             print(f"{type(model).__name__} on {config.env}, seed {config.seed}, in {run.path}", flush=True)
+            if rules := config.protocol():
+                print("protocol: " + ", ".join(f"{name} {value}" for name, value in rules.items()), flush=True)
         try:
             final = learn(config, args, run, model, eval_env, stop)
         except BaseException as error:
@@ -83,7 +85,7 @@ def set_up(config: RunConfig, args: argparse.Namespace, argv: list[str], run: Ru
         events = tensorboard_folder(config, args.tensorboard_log, run)
         model.set_logger(make_logger(events, to_screen=args.verbose >= 1 and not args.progress))
         options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
-        run.describe(config, options, argv, protocol=envs.protocol(config.env), tensorboard=str(events))
+        run.describe(config, options, argv, protocol=config.protocol(), tensorboard=str(events))
     except BaseException:
         env.close()
         raise
@@ -99,9 +101,7 @@ def make_eval_env(config: RunConfig, n_envs: int, seed: int, **more: Any) -> Any
 
 def is_deterministic(config: RunConfig) -> bool:
     """Evaluate the mode of the policy, but on Atari its samples, as the zoo does."""
-    import envs
-
-    return not envs.protocol(config.env)
+    return not config.protocol()
 
 
 def tensorboard_folder(config: RunConfig, given: Path | None, run: RunFolder) -> Path:
