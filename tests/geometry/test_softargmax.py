@@ -25,6 +25,7 @@ from agents.geometry import (
 DENSE = [KL(), ReverseKL(), JensenShannon(), Hellinger(), *(Tsallis(a) for a in (0.05, 0.5, 0.9, 0.999))]
 SPARSE = [ChiSquare(), *(Tsallis(a) for a in (1.1, 1.5, 2.0, 3.0))]
 REFERENCE = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+PER_STATE = torch.stack((REFERENCE, REFERENCE.flip(0)))
 each = pytest.mark.parametrize("d", DENSE + SPARSE, ids=str)
 each_dense = pytest.mark.parametrize("d", DENSE, ids=str)
 
@@ -39,8 +40,9 @@ def adversarial(rows, n, seed):
     x = torch.randn(rows, n, generator=g) * 10 ** (8 * torch.rand(rows, 1, generator=g) - 4)
     ties, two, dominant, split, low, masked = x[: 6 * (rows // 7)].clamp(-1e4, 1e4).chunk(6)
     coin = torch.rand(len(ties), n, generator=g) < 0.3
-    shapes = [x.clamp(-1e4, 1e4), ties.round(), torch.where(coin, two, two[:, :1]), dominant.clone(), 1e4 * split.sign()]
-    shapes[3][:, 0] = 1e4
+    dominant = dominant.clone()
+    dominant[:, 0] = 1e4
+    shapes = [x.clamp(-1e4, 1e4), ties.round(), torch.where(coin, two, two[:, :1]), dominant, 1e4 * split.sign()]
     for rows_, value in ((low, -1e8), (masked, -math.inf)):
         shapes.append(rows_.masked_fill(coin, value))
         shapes[-1][:, 0] = rows_[:, 0]
@@ -48,7 +50,7 @@ def adversarial(rows, n, seed):
 
 
 @each
-@pytest.mark.parametrize("reference", [None, REFERENCE, torch.stack((REFERENCE, REFERENCE.flip(0)))], ids=["u", "a", "s"])
+@pytest.mark.parametrize("reference", [None, REFERENCE, PER_STATE], ids=["uniform", "per-action", "per-state"])
 def test_gradients_of_both_orders(d, reference):
     x = random_logits(2, 4, scale=0.3, seed=1).requires_grad_()  # inside the support of the sparse ones
     for temperature in (0.7, 5.0):
@@ -85,7 +87,7 @@ def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n):
     assert torch.isfinite(grad).all()
 
 
-@pytest.mark.parametrize("d", [Tsallis(0.1), Tsallis(0.5), Tsallis(0.9), Tsallis(1.5), JensenShannon(), Tsallis(3.0)], ids=str)
+@pytest.mark.parametrize("d", [*(Tsallis(a) for a in (0.1, 0.5, 0.9, 1.5, 3.0)), JensenShannon()], ids=str)
 @pytest.mark.parametrize("n", [1, 63, 64, 513, 50_257])
 def test_many_actions(d, n):
     x = random_logits(3, n, seed=n, scale=2.0)
@@ -106,9 +108,9 @@ def test_references_down_to_1e_12_and_extreme_temperatures(d):
         for temperature in (1e-4, 1.0, 1e4):
             log_probs = f_log_softargmax(x, d, temperature, q)
             assert torch.isfinite(log_probs).all() and ((log_probs.exp().sum(-1) - 1).abs() < 1e-12).all()
-            gap = temperature * (d.f_prime((log_probs - q.log()).exp())) - x
-            if d.full_support and scale / temperature < 1e3:
-                torch.testing.assert_close(gap - gap[:, 3:], torch.zeros_like(gap), atol=1e-6 * temperature * 1e3, rtol=0)
+            if scale / temperature < 1e3:  # beyond, f' of the best actions saturates
+                shift = temperature * d.f_prime((log_probs - q.log()).exp()) - x
+                assert ((shift - shift[:, 3:]).abs() < 1e-3 * temperature).all()
 
 
 @given(
