@@ -187,7 +187,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
     def _check_composition(self) -> None:
         """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
         policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
-        self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))  # type: ignore[attr-defined]
+        self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))
         if self._regularizer is not None:
             self._regularizer.penalty(policy)
 

@@ -89,7 +89,7 @@ def test_a_compact_support_trains_with_ppo_and_is_refused_by_spma() -> None:
     kwargs = {"head": "q_gaussian:1.5"}
     model = _trained(PPO, "ProbeActionBox-v0", 2000, policy_kwargs=kwargs)
     assert model.predict(np.zeros(1, np.float32), deterministic=True)[0][0] > 0.1
-    with pytest.raises(ValueError, match="supports are compact for alpha=1.5"):
+    with pytest.raises(ValueError, match=r"supports are compact for alpha=1\.5"):
         SPMA("MlpPolicy", "ProbeActionBox-v0", policy_kwargs=kwargs)
 
 
