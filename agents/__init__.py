@@ -13,9 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .algorithms import PPO, SPMA
+    from .algorithms import LCO, MDPO, PPO, REINFORCE, SPMA, TRPO
 
-__all__ = ["ALGORITHMS", "PPO", "SPMA", "register_algorithm", "register_head"]
+__all__ = [
+    "ALGORITHMS",
+    "LCO",
+    "MDPO",
+    "PPO",
+    "REINFORCE",
+    "SPMA",
+    "TRPO",
+    "register_algorithm",
+    "register_head",
+]
+
+
+_CLASSES = ("PPO", "SPMA", "MDPO", "LCO", "TRPO", "REINFORCE")
 
 
 class _Algorithms(Mapping[str, Any]):
@@ -58,10 +71,10 @@ def register_head(name: str, factory: Callable[..., Any]) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("PPO", "SPMA"):
+    if name in _CLASSES:
         return getattr(import_module(".algorithms", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-for _name in ("PPO", "SPMA"):
+for _name in _CLASSES:
     ALGORITHMS.add(_name.lower(), lambda name=_name: __getattr__(name))  # type: ignore[misc]

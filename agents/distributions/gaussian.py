@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, register_kl
 from torch.types import _size
 
+from ..geometry import KL, Divergence, Hellinger, ReverseKL, Tsallis
 from .base import NO_SHAPE, ActionDistribution
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -61,6 +62,31 @@ class DiagonalGaussian(ActionDistribution):
     def entropy(self) -> Tensor:
         """Differential entropy [B] in nats."""
         return (0.5 + HALF_LOG_2PI + self.scale.log()).sum(-1)
+
+    def f_divergence(self, divergence: Divergence, reference: Tensor | Distribution | None = None) -> Tensor:
+        """D_f(self || reference) [B] for a Gaussian reference: KL both ways, Hellinger, Tsallis with 0 < alpha < 1.
+
+        Raises:
+            ValueError: without a reference (there is no uniform one on the line), or for another divergence.
+        """
+        if not isinstance(reference, DiagonalGaussian):
+            raise ValueError(f"f_divergence: a Gaussian has no uniform reference for the {divergence} divergence")
+        if isinstance(divergence, KL):
+            return _kl_gaussian(self, reference)
+        if isinstance(divergence, ReverseKL):
+            return _kl_gaussian(reference, self)
+        if isinstance(divergence, Hellinger):
+            return 2 - 2 * self._log_affinity(reference, 0.5).exp()
+        if isinstance(divergence, Tsallis) and 0 < divergence.alpha < 1:
+            alpha = divergence.alpha
+            return torch.expm1(self._log_affinity(reference, alpha)) / (alpha * (alpha - 1))
+        raise ValueError(f"f_divergence: between Gaussians the {divergence} divergence has no finite closed form")
+
+    def _log_affinity(self, other: DiagonalGaussian, alpha: float) -> Tensor:
+        """log of the integral of p^alpha q^(1 - alpha), [B]."""
+        mixed = alpha * other.scale.square() + (1 - alpha) * self.scale.square()
+        scales = (1 - alpha) * self.log_std + alpha * other.log_std - 0.5 * mixed.log()
+        return (scales - 0.5 * alpha * (1 - alpha) * (self.loc - other.loc).square() / mixed).sum(-1)
 
     def fenchel_young(self, target: Distribution) -> Tensor:
         """KL(target || self) [B] for a Gaussian target: the Fenchel-Young loss in the natural parameters."""

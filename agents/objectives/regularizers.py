@@ -8,10 +8,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ..geometry.divergences import Divergence
-from .base import ScalarLike
+from .base import ScalarLike, check_choice
 
 PLACES = ("reward", "loss", "both")
-REFERENCES = ("uniform",)
 
 
 @dataclass(frozen=True)
@@ -24,19 +23,15 @@ class Regularizer:
     at the state itself. `"both"` is the exact gradient of the regularised value V - coef V_f.
 
     Raises:
-        ValueError: for an unknown place or reference.
+        ValueError: for an unknown place.
     """
 
     divergence: Divergence
     coef: ScalarLike
-    reference: str = "uniform"
     where: str = "reward"
 
     def __post_init__(self) -> None:
-        if self.where not in PLACES:
-            raise ValueError(f"reg_where={self.where!r}: must be one of {', '.join(PLACES)}")
-        if self.reference not in REFERENCES:
-            raise ValueError(f"reg_reference={self.reference!r}: must be one of {', '.join(REFERENCES)}")
+        check_choice("reg_where", self.where, PLACES)
 
     @property
     def in_reward(self) -> bool:
@@ -48,10 +43,10 @@ class Regularizer:
         """Whether the penalty enters the loss."""
         return self.where in ("loss", "both")
 
-    def divergence_of(self, policy: Distribution) -> Tensor:
-        """D_f(pi || reference) per state, [B], without the coefficient."""
-        return policy.f_divergence(self.divergence)  # type: ignore[attr-defined]
+    def divergence_of(self, policy: Distribution, reference: Distribution | None = None) -> Tensor:
+        """D_f(pi || reference) per state, [B], without the coefficient; None is the uniform reference."""
+        return policy.f_divergence(self.divergence, reference)  # type: ignore[attr-defined]
 
-    def penalty(self, policy: Distribution) -> Tensor:
+    def penalty(self, policy: Distribution, reference: Distribution | None = None) -> Tensor:
         """coef * D_f(pi || reference) per state, [B]."""
-        return self.coef * self.divergence_of(policy)
+        return self.coef * self.divergence_of(policy, reference)

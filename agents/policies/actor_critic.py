@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         head: "softmax", "tsallis:0.5", "gaussian", ... (None: SB3's own for the action space).
         temperature: lambda of the head's f-softargmax, > 0.
         reference: fixed reference policy of the head, one probability per action (None: uniform).
+        q_critic: add Q(s, .) [B, A] beside V(s), from the same critic trunk; Discrete action spaces only.
         others: as in SB3; classes (`activation_fn`, `optimizer_class`, `features_extractor_class`) also by name.
 
     Raises:
@@ -51,6 +53,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         head: str | None = None,
         temperature: float = 1.0,
         reference: Sequence[float] | None = None,
+        q_critic: bool = False,
     ) -> None:
         if use_sde:
             raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
@@ -58,7 +61,12 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         if issubclass(features_extractor_class, NatureCNN):
             _check_image(observation_space, normalize_images)
         self.head = make_head(head, action_space, temperature, reference)
-        self.head_kwargs = {"head": head, "temperature": temperature, "reference": reference}
+        self.head_kwargs = {"head": head, "temperature": temperature, "reference": reference, "q_critic": q_critic}
+        if q_critic and not isinstance(action_space, spaces.Discrete):
+            raise ValueError(
+                f"advantage='dense' needs a Discrete action space, whose actions can be enumerated, got {action_space}"
+            )
+        self.q_critic = q_critic
         super().__init__(
             observation_space,
             action_space,
@@ -80,16 +88,41 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             self.log_std = nn.Parameter(torch.full((self.head.net_size,), float(self.log_std_init)))
         self.action_dist = HeadDistribution(self.head)
         super()._build(lr_schedule)
+        if self.q_critic:
+            self.q_net = nn.Linear(self.mlp_extractor.latent_dim_vf, self.head.net_size)
+            if self.ortho_init:
+                self.q_net.apply(partial(self.init_weights, gain=1.0))
+            # SB3 has just made the optimiser without the new layer.
+            self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
-    def parameters_and_values(self, obs: PyTorchObs) -> tuple[Tensor, Tensor]:
-        """Head parameters [B, P] and state values [B] of a batch of observations."""
+    def evaluate(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Head parameters [B, P], state values [B] and, with a Q-critic, action values [B, A] of observations."""
         features = self.extract_features(obs)
         if self.share_features_extractor:
             latent_pi, latent_vf = self.mlp_extractor(features)
         else:
             latent_pi = self.mlp_extractor.forward_actor(features[0])
             latent_vf = self.mlp_extractor.forward_critic(features[1])
-        return self._head_parameters(latent_pi), self.value_net(latent_vf).flatten()
+        return self._head_parameters(latent_pi), *self._critic_outputs(latent_vf)
+
+    def evaluate_critic(self, obs: PyTorchObs) -> tuple[Tensor, Tensor | None]:
+        """State values [B] and, with a Q-critic, action values [B, A] alone."""
+        features = self.extract_features(obs)
+        critic_features = features if isinstance(features, Tensor) else features[1]
+        return self._critic_outputs(self.mlp_extractor.forward_critic(critic_features))
+
+    def _critic_outputs(self, latent_vf: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.value_net(latent_vf).flatten(), self.q_net(latent_vf) if self.q_critic else None
+
+    def actor_and_critic_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Two disjoint lists; what both use, a shared features extractor, is the actor's."""
+        critic_modules = [self.mlp_extractor.value_net, self.value_net]
+        if self.q_critic:
+            critic_modules.append(self.q_net)
+        if not self.share_features_extractor:
+            critic_modules.append(self.vf_features_extractor)
+        critic = {id(p): p for module in critic_modules for p in module.parameters()}
+        return [p for p in self.parameters() if id(p) not in critic], list(critic.values())
 
     def act(self, obs: PyTorchObs, masks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled actions [B, ...], head parameters [B, P] and values [B]: what a rollout stores; masks [B, M].
@@ -97,7 +130,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         Raises:
             FloatingPointError: if the network's output is not finite.
         """
-        parameters, values = self.parameters_and_values(obs)
+        parameters, values, _ = self.evaluate(obs)
         if not is_finite(parameters):
             raise FloatingPointError(
                 "the policy network's output is not finite: observations or weights hold NaN or inf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 Array = np.ndarray
 
@@ -26,3 +27,20 @@ def generalized_advantages(
         running = deltas[t] + decay[t] * running
         advantages[t] = running
     return advantages.astype(np.float32)
+
+
+def normalized(advantages: Tensor, probs: Tensor | None = None) -> Tensor:
+    """Advantages of unit scale: sampled ones [B] standardised, dense ones [B, A] divided by their root mean square.
+
+    The mean of the squares is under the policy `probs` [B, A]; there is nothing to centre, since sum_a pi A = 0.
+    """
+    if probs is not None:
+        return advantages / ((probs * advantages.square()).sum(-1).mean().sqrt() + 1e-8)
+    if len(advantages) < 2:
+        return advantages
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+def dense_advantages(action_values: Tensor, probs: Tensor) -> Tensor:
+    """A(s, .) = Q(s, .) - sum_a pi(a|s) Q(s, a), [B, A]."""
+    return action_values - (probs * action_values).sum(-1, keepdim=True)

@@ -19,15 +19,18 @@ from typing_extensions import Self
 
 from ..geometry.divergences import divergence_from_name
 from ..objectives import Objective, Regularizer
+from ..objectives.base import check_choice
 from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from .arguments import check_arguments, check_batch
 from .checkpoint import Saveable
 from .dashboard import describe_run
 from .env_plugins import load_env_plugins
 from .masking import mask_size
+from .references import ReferencePolicy, check_reference
 from .rollouts import RolloutBuffer, Stepper
 from .schedules import Scalar, Schedule, to_schedule
-from .steps import GradientStep, Step
+from .steps import STEPS, ArmijoStep, GradientStep, Step, TrustRegionStep
+from .updates import JointUpdate, SeparateUpdate, Update
 
 
 class Algorithm(Saveable, OnPolicyAlgorithm):
@@ -41,8 +44,15 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         max_grad_norm: norm to which gradients are clipped; None: no clipping.
         regularizer: an f-divergence by name, as "tsallis:0.5" or "kl" (None: no regulariser).
         reg_coef: its coefficient, in reward units where it enters the reward; a schedule too.
-        reg_reference: "uniform".
+        reg_reference: "uniform", "initial", "snapshot:<k updates>", or a checkpoint file.
         reg_where: "reward" (r - reg_coef D_f, alpha-Tsallis PPO), "loss", or "both" (see `Regularizer`).
+
+        step: "adam" (with norm clipping), "armijo" (backtracking, actor and critic apart) or "trust_region" (natural
+            gradient within KL <= target_kl for the actor, Adam for the critic).
+        step_kwargs: settings of that step (`ArmijoStep`, `TrustRegionStep`).
+        n_critic_updates: 0: the critic shares the actor's minibatches; else the actor takes n_epochs steps on the whole
+            rollout, then the critic this many passes in minibatches of batch_size.
+        advantage: "sampled" (GAE of the sampled actions) or "dense" (A = Q - sum pi Q from a Q-critic; Discrete only).
 
     Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
     fall as 1 - (k - 1) / K over the K updates and never reach 0. "lin_3e-4" is a linear one.
@@ -58,7 +68,10 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
     }
     #: The scalars of the algorithm that may be schedules, and what each falls with.
     progress_scheduled: ClassVar[tuple[str, ...]] = ("clip_range", "clip_range_high", "clip_range_vf")
-    update_scheduled: ClassVar[tuple[str, ...]] = ("eta", "ent_coef", "reg_coef")
+    update_scheduled: ClassVar[tuple[str, ...]] = ("eta", "beta", "beta_negative", "ent_coef", "reg_coef")
+    #: Whether actor and critic take separate steps even with Adam, and over what advantages are normalised.
+    separate: ClassVar[bool] = False
+    normalize_per: ClassVar[str] = "minibatch"
 
     policy: ActorCriticPolicy
     rollout_buffer: RolloutBuffer  # type: ignore[assignment]
@@ -84,6 +97,10 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         reg_coef: float | str | Schedule = 0.0,
         reg_reference: str = "uniform",
         reg_where: str = "reward",
+        step: str = "adam",
+        step_kwargs: dict[str, Any] | None = None,
+        n_critic_updates: int = 0,
+        advantage: str = "sampled",
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -103,6 +120,11 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self.clip_range_vf, self.normalize_advantage, self.target_kl = clip_range_vf, normalize_advantage, target_kl
         self.regularizer, self.reg_coef = regularizer, reg_coef
         self.reg_reference, self.reg_where = reg_reference, reg_where
+        self.step, self.step_kwargs, self.n_critic_updates = step, step_kwargs, int(n_critic_updates)
+        self.advantage = advantage
+        check_choice("step", step, STEPS)
+        check_choice("advantage", advantage, ("sampled", "dense"))
+        check_reference(reg_reference)
         super().__init__(
             policy,
             env,  # type: ignore[arg-type]
@@ -158,7 +180,10 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+            self.observation_space,
+            self.action_space,
+            self.lr_schedule,
+            **self.policy_kwargs | ({"q_critic": True} if self.advantage == "dense" else {}),
         ).to(self.device)
         self._maybe_recommend_cpu()
         self.rollout_buffer = RolloutBuffer(
@@ -172,31 +197,55 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         )
         scheduled = (*self.progress_scheduled, *self.update_scheduled)
         given = {name: getattr(self, name, None) for name in scheduled}
-        self._scalars = {name: Scalar(value, self.device) for name, value in given.items() if value is not None}
+        # "auto" is the algorithm's own business; until it decides, 1.
+        values = {name: 1.0 if value == "auto" else value for name, value in given.items() if value is not None}
+        self._scalars = {name: Scalar(value, self.device) for name, value in values.items()}
         self._objective = self.objective()
         self._regularizer = self._make_regularizer()
+        self._reference = ReferencePolicy("uniform" if self._regularizer is None else self.reg_reference, self.policy)
         self._check_composition()
-        self._step: Step = GradientStep(self.policy.optimizer, list(self.policy.parameters()), self.max_grad_norm)
+        self._update = self._make_update()
 
     def _make_regularizer(self) -> Regularizer | None:
         if self.regularizer is None:
             return None
         divergence = divergence_from_name(self.regularizer)
-        return Regularizer(divergence, self.scalar("reg_coef"), self.reg_reference, self.reg_where)
+        return Regularizer(divergence, self.scalar("reg_coef"), self.reg_where)
+
+    def _make_update(self) -> Update:
+        """Joint or separate, with the steps that were asked for."""
+        policy, kwargs = self.policy, self.step_kwargs or {}
+        if self.step == "adam" and not self.separate and not self.n_critic_updates:
+            step = GradientStep(policy.optimizer, list(policy.parameters()), self.max_grad_norm)
+            return JointUpdate(step, self.n_epochs, self.batch_size, self.vf_coef)
+        actor, critic = policy.actor_and_critic_parameters()
+        actor_step: Step
+        critic_step: Step = GradientStep(policy.optimizer, critic, self.max_grad_norm)
+        if self.step == "adam":
+            actor_step = GradientStep(policy.optimizer, actor, self.max_grad_norm)
+        elif self.step == "armijo":
+            actor_step, critic_step = ArmijoStep(actor, **kwargs), ArmijoStep(critic, **kwargs)
+        else:
+            actor_step = TrustRegionStep(actor, self.target_kl or 0.01, **kwargs)
+        return SeparateUpdate(actor_step, critic_step, self.n_epochs, self.batch_size, self.n_critic_updates)
 
     def _check_composition(self) -> None:
         """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
         policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
         self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))
         if self._regularizer is not None:
-            self._regularizer.penalty(policy)
+            self._regularizer.penalty(policy, policy if self._reference.policy is not None else None)
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)
 
+    @property
+    def update_number(self) -> int:
+        """k, counted from 1, of the update that follows the rollout just collected."""
+        return math.ceil(self.num_timesteps / (self.n_steps * self.n_envs))
+
     def _update_scalars(self) -> None:
-        rollout = self.n_steps * self.n_envs
-        update, updates = math.ceil(self.num_timesteps / rollout), math.ceil(self._total_timesteps / rollout)
+        update, updates = self.update_number, math.ceil(self._total_timesteps / (self.n_steps * self.n_envs))
         for name, scalar in self._scalars.items():
             by_update = 1 - (update - 1) / max(updates, update)
             scalar.update(self._current_progress_remaining if name in self.progress_scheduled else by_update)

@@ -21,12 +21,13 @@ class Number:
     integer: bool = False
     optional: bool = False
     schedule: bool = False
+    auto: bool = False
 
     def problem(self, value: object) -> str | None:
         """What is wrong with `value`, or None."""
         if value is None:
             return None if self.optional else f"must be {self}"
-        if self.schedule and callable(value):
+        if (self.schedule and callable(value)) or (self.auto and value == "auto"):
             return None
         if self.schedule and is_linear(value):
             value = LinearSchedule.parse(str(value)).initial
@@ -47,7 +48,7 @@ class Number:
             text = f"{kind} in {left}{self.low:g}, {self.high:g}{right}"
         if self.schedule:
             text += ', a schedule such as "lin_3e-4" or a callable'
-        return text + (", or None" if self.optional else "")
+        return text + (', or "auto"' if self.auto else "") + (", or None" if self.optional else "")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,15 @@ ARGUMENTS: dict[str, Number | Flag] = {
     "clip_range": _positive(schedule=True),
     "clip_range_high": _positive(optional=True, schedule=True),
     "clip_range_vf": _positive(optional=True, schedule=True),
-    "eta": _positive(schedule=True),
+    "eta": Number(low=0, open_low=True, open_high=True, schedule=True, auto=True),
+    "beta": _positive(schedule=True),
+    "beta_negative": _positive(optional=True, schedule=True),
+    "n_critic_updates": _count(0),
+    "sub_sampling_factor": _count(),
+    "cg_max_steps": _count(),
+    "cg_damping": _non_negative(),
+    "line_search_shrinking_factor": Number(0, 1, open_low=True, open_high=True),
+    "line_search_max_iter": _count(),
     "normalize_advantage": Flag(),
     "ent_coef": _non_negative(schedule=True),
     "vf_coef": _non_negative(),

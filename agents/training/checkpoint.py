@@ -25,6 +25,7 @@ from .spaces_json import space_from_json, space_to_json
 
 if TYPE_CHECKING:
     from ..policies import ActorCriticPolicy
+    from .references import ReferencePolicy
 
 __all__ = ["CheckpointError", "Saveable", "read_header"]
 
@@ -37,6 +38,7 @@ class Saveable(BaseAlgorithm):
     """SB3's persistence methods over JSON and safetensors: arguments, counters, parameters, optimiser, normaliser."""
 
     policy: ActorCriticPolicy
+    _reference: ReferencePolicy
     _normalizer: NormalizerState | None = None
 
     @classmethod
@@ -62,6 +64,7 @@ class Saveable(BaseAlgorithm):
         bad = _non_finite(tensors)
         if bad:
             raise FloatingPointError(f"{bad} is not finite; the model was not saved")
+        tensors |= {f"reference/{name}": _array(tensor) for name, tensor in self._reference.state_dict().items()}
         normalizer = self._current_normalizer()
         if normalizer is not None:
             tensors |= {f"normalizer/{name}": array for name, array in normalizer.arrays.items()}
@@ -157,6 +160,7 @@ class Saveable(BaseAlgorithm):
             raise CheckpointError(f"{path}: {bad} is not finite")
         try:
             self.set_parameters(_parameters(header, tensors))
+            self._reference.load_state_dict(_under("reference/", tensors))
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path}: parameters don't fit the model: {error}") from error
 
@@ -197,8 +201,11 @@ def _normalizer(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Norma
 
 
 def _parameters(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    policy = {n.removeprefix("policy/"): torch.as_tensor(a) for n, a in tensors.items() if n.startswith("policy/")}
-    return {"policy": policy, "policy.optimizer": _join_optimizer(header["optimizer"], tensors)}
+    return {"policy": _under("policy/", tensors), "policy.optimizer": _join_optimizer(header["optimizer"], tensors)}
+
+
+def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): torch.as_tensor(a) for name, a in tensors.items() if name.startswith(prefix)}
 
 
 def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

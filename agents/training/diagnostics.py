@@ -15,6 +15,7 @@ class Diagnostics:
     """
 
     def __init__(self) -> None:
+        self.epochs = 0  # passes over the rollout, begun
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,20 +11,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
+from torch.distributions import kl_divergence
 
 from ..objectives import value_loss
-from .advantages import generalized_advantages
+from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
+from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .diagnostics import Diagnostics
 from .masking import action_masks
 from .rollouts import Minibatch, RolloutBuffer, Stepper, rows_of
-
-
-class Evaluation(NamedTuple):
-    """A minibatch seen with the current parameters."""
-
-    loss: Tensor  # scalar, to be minimised
-    metrics: dict[str, Tensor]
+from .updates import Evaluation
 
 
 class OnPolicy(Algorithm):
@@ -83,69 +78,116 @@ class OnPolicy(Algorithm):
         going_on = ~buffer.truncated
         following = np.concatenate([buffer.values[1:], self._values(self._last_obs)[None]])
         buffer.next_values[going_on] = following[going_on]
-        rewards = buffer.rewards
-        if self._regularizer is not None and self._regularizer.in_reward:
-            with torch.no_grad():
-                penalty = self._regularizer.penalty(self.policy.head(*buffer.flat_behaviour()))
-            rewards = rewards - penalty.cpu().numpy().reshape(rewards.shape).astype(np.float32)
+        rewards = buffer.rewards - self._reward_penalty(buffer)
         ended = buffer.terminated | buffer.truncated
         buffer.advantages = generalized_advantages(
             rewards, buffer.values, buffer.next_values, buffer.terminated, ended, self.gamma, self.gae_lambda
         )
         buffer.returns = buffer.advantages + buffer.values
+        buffer.policy_advantages = self._policy_advantages(buffer)
+
+    @torch.no_grad()
+    def _reward_penalty(self, buffer: RolloutBuffer) -> np.ndarray | float:
+        """reg_coef D_f(pi(.|s_t) || reference), [T, N], where it enters the reward; else 0."""
+        if self._regularizer is None or not self._regularizer.in_reward:
+            return 0.0
+        parts = [
+            self._regularizer.penalty(
+                self.policy.head(batch.behaviour, batch.masks), self._reference(batch.observations, batch.masks)
+            )
+            for batch in buffer.get(self.batch_size, shuffle=False)
+        ]
+        return buffer.by_time(parts).astype(np.float32)
+
+    @torch.no_grad()
+    def _policy_advantages(self, buffer: RolloutBuffer) -> np.ndarray:
+        """What the policy learns from: A [T, N] or dense [T, N, A], of unit scale where that is done per rollout."""
+        per_rollout = self.normalize_advantage and self.normalize_per == "rollout"
+        if self.advantage == "sampled":
+            if not per_rollout:
+                return buffer.advantages
+            return normalized(torch.from_numpy(buffer.advantages).flatten()).numpy().reshape(buffer.advantages.shape)
+        parts, probs = [], []
+        for batch in buffer.get(self.batch_size, shuffle=False):
+            action_values = self.policy.evaluate_critic(batch.observations)[1]
+            assert action_values is not None
+            probs.append(self.policy.head(batch.behaviour, batch.masks).probs)  # type: ignore[attr-defined]
+            parts.append(dense_advantages(action_values, probs[-1]))
+        advantages = torch.cat(parts)
+        return buffer.by_time([normalized(advantages, torch.cat(probs)) if per_rollout else advantages])
 
     def train(self) -> None:
-        """One update: n_epochs passes over the rollout, a step per minibatch."""
+        """One update from the rollout."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         self._update_scalars()
-        diagnostics = Diagnostics()
-        for _ in range(self.n_epochs):
-            within_trust_region = self._epoch(diagnostics)
-            self._n_updates += 1
-            if not within_trust_region:
-                break
+        diagnostics = self._update(self)
+        self._n_updates += diagnostics.epochs
+        self._after_update()
         self._log(diagnostics)
 
-    def _epoch(self, diagnostics: Diagnostics) -> bool:
-        """One pass over the rollout; False once the policy has moved beyond `target_kl`."""
-        for batch in self.rollout_buffer.get(self.batch_size):
-            evaluation = self.evaluate(batch)
-            diagnostics.record(evaluation.metrics)
-            if self.target_kl is not None and evaluation.metrics["approx_kl"].mean() > 1.5 * self.target_kl:
-                return False
-            diagnostics.record(self._step(evaluation.loss, self._loss_fn(batch)))
-        return True
-
-    def _loss_fn(self, batch: Minibatch) -> Callable[[], Tensor]:
-        return lambda: self.evaluate(batch).loss
-
     def evaluate(self, batch: Minibatch) -> Evaluation:
-        """The total loss of a minibatch at the current parameters, and what to log of it."""
-        parameters, values = self.policy.parameters_and_values(batch.observations)
+        """Policy and value loss of a minibatch at the current parameters, and what to log of it."""
+        parameters, values, action_values = self.policy.evaluate(batch.observations)
         new, old = self.policy.head(parameters, batch.masks), self.policy.head(batch.behaviour, batch.masks)
-        policy_loss, metrics = self._objective(new, old, batch.actions, self._normalized(batch.advantages))
-        clip_range_vf = None if self.clip_range_vf is None else self.scalar("clip_range_vf")
-        critic_loss = value_loss(values, batch.returns, batch.old_values, clip_range_vf).mean()
+        advantages = batch.advantages
+        if self.normalize_advantage and self.normalize_per == "minibatch":
+            advantages = normalized(advantages, old.probs if self.advantage == "dense" else None)  # type: ignore[attr-defined]
+        losses, metrics = self._objective(new, old, batch.actions, advantages)
         entropy = new.entropy()
-        loss = policy_loss.mean() - self.scalar("ent_coef") * entropy.mean() + self.vf_coef * critic_loss
+        policy_loss = losses.mean() - self.scalar("ent_coef") * entropy.mean()
         if self._regularizer is not None:
-            divergence = self._regularizer.divergence_of(new)
+            divergence = self._regularizer.divergence_of(new, self._reference(batch.observations, batch.masks))
             metrics["divergence"] = divergence
             if self._regularizer.in_loss:
-                loss = loss + self.scalar("reg_coef") * divergence.mean()
-        metrics |= {"loss": loss, "policy_gradient_loss": policy_loss, "value_loss": critic_loss}
+                policy_loss = policy_loss + self.scalar("reg_coef") * divergence.mean()
+        critic_loss = self._critic_loss(batch, values, action_values)
+        metrics |= {"policy_gradient_loss": losses, "value_loss": critic_loss}
         metrics |= {"entropy": entropy, "entropy_loss": -entropy, **new.diagnostics()}  # type: ignore[attr-defined]
-        return Evaluation(loss, metrics)
+        return Evaluation(policy_loss, critic_loss, metrics)
 
-    def _normalized(self, advantages: Tensor) -> Tensor:
-        if not self.normalize_advantage or len(advantages) < 2:
-            return advantages
-        return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    def critic_loss(self, batch: Minibatch) -> Tensor:
+        """The value loss of a minibatch alone."""
+        return self._critic_loss(batch, *self.policy.evaluate_critic(batch.observations))
+
+    def _critic_loss(self, batch: Minibatch, values: Tensor, action_values: Tensor | None) -> Tensor:
+        """Squared error of V, and of Q at the sampled actions where there is a Q-critic, to the returns."""
+        clip_range_vf = None if self.clip_range_vf is None else self.scalar("clip_range_vf")
+        loss = value_loss(values, batch.returns, batch.old_values, clip_range_vf).mean()
+        if action_values is not None:
+            chosen = action_values.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
+            loss = loss + value_loss(chosen, batch.returns).mean()
+        return loss
+
+    def kl(self, batch: Minibatch) -> Tensor:
+        """Mean KL(new || old) of a minibatch at the current parameters."""
+        new = self.policy.head(self.policy.evaluate(batch.observations)[0], batch.masks)
+        return kl_divergence(new, self.policy.head(batch.behaviour, batch.masks)).mean()
+
+    def beyond_target_kl(self, evaluation: Evaluation) -> bool:
+        """Whether approx_kl exceeds 1.5 target_kl; a trust-region step keeps to target_kl by itself."""
+        if self.target_kl is None or self.step == "trust_region":
+            return False
+        return bool(evaluation.metrics["approx_kl"].mean() > 1.5 * self.target_kl)
+
+    def _after_update(self) -> None:
+        self._reference.after_update(self.update_number, self.policy)
+
+    @torch.no_grad()
+    def rollout_kl(self) -> float:
+        """Mean KL(old || new) over the rollout, by k3 on its actions, at the current parameters."""
+        parts = []
+        for batch in self.rollout_buffer.get(self.batch_size, shuffle=False):
+            new = self.policy.head(self.policy.evaluate(batch.observations)[0], batch.masks)
+            old = self.policy.head(batch.behaviour, batch.masks)
+            parts.append(sampled_kl_old_new(sampled_log_ratio(new, old, batch.actions)))
+        return torch.cat(parts).mean().item()
 
     def _log(self, diagnostics: Diagnostics) -> None:
         buffer = self.rollout_buffer
         means = diagnostics.means() | {name: scalar.tensor.item() for name, scalar in self._scalars.items()}
+        if self._regularizer is None:
+            means.pop("reg_coef")
         means["explained_variance"] = float(explained_variance(buffer.values.flatten(), buffer.returns.flatten()))
         for name, value in means.items():
             self.logger.record(f"train/{name}", value)

@@ -24,7 +24,7 @@ class Minibatch(NamedTuple):
     behaviour: Tensor  # [B, P] parameters of the distribution that chose them
     masks: Tensor | None  # [B, M] True where an action was valid; None: all were
     old_values: Tensor  # [B]
-    advantages: Tensor  # [B]
+    advantages: Tensor  # [B], or dense [B, A]
     returns: Tensor  # [B]
 
 
@@ -75,6 +75,7 @@ class RolloutBuffer:
         self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
         self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
+        self.policy_advantages: np.ndarray = self.advantages  # what the policy learns from: [T, N], or dense [T, N, A]
         self.pos = 0
 
     @property
@@ -112,22 +113,23 @@ class RolloutBuffer:
         self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
         self.pos += 1
 
-    def get(self, batch_size: int | None = None) -> Iterator[Minibatch]:
-        """Minibatches of a random permutation of all T x N transitions (numpy's global generator, as in SB3)."""
+    def get(self, batch_size: int | None = None, shuffle: bool = True) -> Iterator[Minibatch]:
+        """Minibatches of all T x N transitions, in a random permutation (numpy's global generator, as in SB3).
+
+        Without shuffling they come environment by environment; `by_time` puts results of that order back into [T, N].
+        """
         total = self.buffer_size * self.n_envs
-        indices = np.random.permutation(total)
-        arrays = self.actions, self.behaviour, self.masks, self.values, self.advantages, self.returns
+        indices = np.random.permutation(total) if shuffle else np.arange(total)
+        arrays = self.actions, self.behaviour, self.masks, self.values, self.policy_advantages, self.returns
         data = [None if array is None else self._flat(array) for array in (self.observations, *arrays)]
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
             yield Minibatch(*(_take(column, rows) for column in data))
 
-    def flat_behaviour(self) -> tuple[Tensor, Tensor | None]:
-        """Behaviour parameters [T N, P] and masks in time order, for what is computed once per rollout."""
-        flat = (None if a is None else a.reshape(-1, a.shape[-1]) for a in (self.behaviour, self.masks))
-        behaviour, masks = (None if a is None else torch.as_tensor(a, device=self.device) for a in flat)
-        assert behaviour is not None
-        return behaviour, masks
+    def by_time(self, parts: list[Tensor]) -> np.ndarray:
+        """Results of `get(shuffle=False)`, one tensor per minibatch, as one array [T, N, ...]."""
+        flat = torch.cat(parts).cpu().numpy()
+        return flat.reshape(self.n_envs, self.buffer_size, *flat.shape[1:]).swapaxes(0, 1)
 
     def _flat(self, value: Observations) -> TensorObservations:
         if isinstance(value, dict):

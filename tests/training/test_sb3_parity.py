@@ -46,7 +46,7 @@ def _ours_with(reference: sb3.PPO, env_id: str, **kwargs: Any) -> PPO:
         getattr(ours, name)[:] = getattr(theirs, name)
     with torch.no_grad():
         flat = torch.as_tensor(theirs.observations.reshape(-1, *theirs.observations.shape[2:]))
-        ours.behaviour[:] = model.policy.parameters_and_values(flat)[0].numpy().reshape(ours.behaviour.shape)
+        ours.behaviour[:] = model.policy.evaluate(flat)[0].numpy().reshape(ours.behaviour.shape)
     ours.pos = ours.buffer_size
     return model
 

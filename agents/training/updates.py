@@ -1,0 +1,133 @@
+"""How one update spends the rollout: one loss for actor and critic together, or a step for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from .diagnostics import Diagnostics
+from .rollouts import Minibatch, RolloutBuffer
+from .steps import Step
+
+
+class Evaluation(NamedTuple):
+    """A minibatch seen with the current parameters; losses are scalars, to be minimised."""
+
+    policy_loss: Tensor
+    value_loss: Tensor
+    metrics: dict[str, Tensor]
+
+
+class Learner(Protocol):
+    """What an update needs of an algorithm; each call looks at the parameters as they are now."""
+
+    @property
+    def rollout_buffer(self) -> RolloutBuffer:
+        """The rollout to learn from."""
+        ...
+
+    def evaluate(self, batch: Minibatch) -> Evaluation:
+        """Both losses and the metrics of a minibatch."""
+        ...
+
+    def critic_loss(self, batch: Minibatch) -> Tensor:
+        """The value loss alone."""
+        ...
+
+    def kl(self, batch: Minibatch) -> Tensor:
+        """Mean KL(new || old)."""
+        ...
+
+    def beyond_target_kl(self, evaluation: Evaluation) -> bool:
+        """Whether the policy has moved so far that the update should end."""
+        ...
+
+
+class Update(Protocol):
+    """One update of an algorithm from its rollout."""
+
+    def __call__(self, learner: Learner) -> Diagnostics:
+        """Run it; the diagnostics hold a mean over all minibatches of each metric."""
+        ...
+
+
+@dataclass(frozen=True)
+class JointUpdate:
+    """n_epochs passes in shuffled minibatches, one step on policy loss + vf_coef * value loss: SB3's PPO."""
+
+    step: Step
+    n_epochs: int
+    batch_size: int
+    vf_coef: float
+
+    def __call__(self, learner: Learner) -> Diagnostics:
+        """Until the passes are done or the policy is beyond target_kl; then without that last step, as in SB3."""
+        diagnostics = Diagnostics()
+        for _ in range(self.n_epochs):
+            diagnostics.epochs += 1
+            for batch in learner.rollout_buffer.get(self.batch_size):
+                evaluation = learner.evaluate(batch)
+                loss = self._loss(evaluation)
+                diagnostics.record(evaluation.metrics | {"loss": loss})
+                if learner.beyond_target_kl(evaluation):
+                    return diagnostics
+                again = partial(self._evaluated, learner, batch)
+                diagnostics.record(self.step(loss, again, partial(learner.kl, batch)))
+        return diagnostics
+
+    def _evaluated(self, learner: Learner, batch: Minibatch) -> Tensor:
+        return self._loss(learner.evaluate(batch))
+
+    def _loss(self, evaluation: Evaluation) -> Tensor:
+        return evaluation.policy_loss + self.vf_coef * evaluation.value_loss
+
+
+@dataclass(frozen=True)
+class SeparateUpdate:
+    """A step of the actor on the policy loss and one of the critic on the value loss, over disjoint parameters.
+
+    With `n_critic_updates=0` both take each minibatch in turn (SPMA). Otherwise the actor takes n_epochs steps on the
+    whole rollout first, and then the critic n_critic_updates passes in minibatches (TRPO, MDPO).
+    """
+
+    actor_step: Step
+    critic_step: Step
+    n_epochs: int
+    batch_size: int
+    n_critic_updates: int = 0
+
+    def __call__(self, learner: Learner) -> Diagnostics:
+        """The actor's passes, ended by target_kl; then those of the critic alone."""
+        diagnostics = Diagnostics()
+        self.actor_step.begin_update()
+        self.critic_step.begin_update()
+        self._actor(learner, diagnostics)
+        for _ in range(self.n_critic_updates):
+            for batch in learner.rollout_buffer.get(self.batch_size):
+                self._critic(learner, batch, diagnostics)
+        return diagnostics
+
+    def _actor(self, learner: Learner, diagnostics: Diagnostics) -> None:
+        for _ in range(self.n_epochs):
+            diagnostics.epochs += 1
+            for batch in learner.rollout_buffer.get(None if self.n_critic_updates else self.batch_size):
+                evaluation = learner.evaluate(batch)
+                diagnostics.record(evaluation.metrics | {"loss": evaluation.policy_loss})
+                if learner.beyond_target_kl(evaluation):
+                    return
+                again = partial(_policy_loss, learner, batch)
+                diagnostics.record(self.actor_step(evaluation.policy_loss, again, partial(learner.kl, batch)))
+                if not self.n_critic_updates:
+                    self._critic(learner, batch, diagnostics)
+
+    def _critic(self, learner: Learner, batch: Minibatch, diagnostics: Diagnostics) -> None:
+        loss = learner.critic_loss(batch)
+        metrics = self.critic_step(loss, partial(learner.critic_loss, batch), partial(learner.kl, batch))
+        diagnostics.record({f"critic_{name}": value for name, value in metrics.items()})
+
+
+def _policy_loss(learner: Learner, batch: Minibatch) -> Tensor:
+    return learner.evaluate(batch).policy_loss
