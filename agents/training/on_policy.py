@@ -146,6 +146,8 @@ class OnPolicy(Algorithm):
     def _log(self, diagnostics: Diagnostics) -> None:
         buffer = self.rollout_buffer
         means = diagnostics.means() | {name: scalar.tensor.item() for name, scalar in self._scalars.items()}
+        if self._regularizer is None:
+            means.pop("reg_coef")
         means["explained_variance"] = float(explained_variance(buffer.values.flatten(), buffer.returns.flatten()))
         for name, value in means.items():
             self.logger.record(f"train/{name}", value)
