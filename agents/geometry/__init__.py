@@ -4,13 +4,13 @@ from .divergences import (
     DIVERGENCES,
     KL,
     ChiSquare,
-    Divergence,
     Hellinger,
     JensenShannon,
     ReverseKL,
     Tsallis,
     divergence_from_name,
 )
+from .generator import Divergence
 from .projection import dual_variables, project_logits, project_policy
 from .softargmax import f_conjugate, f_log_softargmax, f_softargmax
 

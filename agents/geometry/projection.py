@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .divergences import Divergence
+from .generator import Divergence
 from .softargmax import f_softargmax
 
 

@@ -7,14 +7,16 @@ probability but keeps its share of the reference; a reference entry of 0 gets no
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from .divergences import Divergence
+from .generator import Divergence
 from .solvers import LOG2_E, solve
 
 BLOCK = 1 << 16  # elements per block of rows
+ROW_WISE = 64  # actions from which torch is fast along rows
 
 
 def f_log_softargmax(
@@ -101,12 +103,11 @@ def _forward(logits: Tensor, log_q: Tensor | None, divergence: Divergence, tempe
         q = log_q.reshape(-1, count)
         rows = rows.masked_fill(q == -math.inf, -math.inf)
     if torch.compiler.is_compiling():
-        return _solve_rows(rows, q, divergence, temperature).reshape(logits.shape)
+        return solve(rows.amax(1, keepdim=True) - rows, divergence, temperature, q, dim=1).reshape(logits.shape)
     out = torch.empty_like(rows, memory_format=torch.contiguous_format)
-    for block in _blocks(rows):
-        with torch.inference_mode():  # cheaper calls than no_grad
-            log_probs = _solve_rows(rows[block], q[block] if q.dim() and len(q) > 1 else q, divergence, temperature)
-        out[block] = log_probs
+    with torch.inference_mode():  # its calls are cheaper than those of no_grad
+        for block in _blocks(rows):
+            _solve_rows(rows[block], q[block] if q.dim() and len(q) > 1 else q, divergence, temperature, out[block])
     return out.reshape(logits.shape)
 
 
@@ -116,13 +117,29 @@ def _blocks(rows: Tensor) -> list[slice]:
     return [slice(start, start + size) for start in range(0, len(rows), size)]
 
 
-def _solve_rows(rows: Tensor, log_q: Tensor, divergence: Divergence, temperature: float) -> Tensor:
-    """log π of rows [B, A]; few actions in actions-first layout, where torch vectorises over the rows."""
-    if rows.shape[1] >= 64 or rows.device.type != "cpu":
-        return solve(rows.amax(1, keepdim=True) - rows, divergence, temperature, log_q, dim=1)
-    columns = rows.t().contiguous()
+def _solve_rows(rows: Tensor, log_q: Tensor, divergence: Divergence, temperature: float, out: Tensor) -> None:
+    """log π of rows [B, A] into `out`; few actions in actions-first layout, where torch vectorises over the rows."""
+    if rows.shape[1] >= ROW_WISE or rows.device.type != "cpu":
+        out.copy_(solve(rows.amax(1, keepdim=True) - rows, divergence, temperature, log_q, dim=1))
+        return
+    columns = _transposed(rows, torch.empty_like(out).view(out.shape[::-1]))
     log_q = log_q.t() if log_q.dim() else log_q
-    return solve(columns.amax(0) - columns, divergence, temperature, log_q, dim=0).t()
+    _transposed(solve(columns.amax(0) - columns, divergence, temperature, log_q, dim=0), out)
+
+
+def _transposed(matrix: Tensor, out: Tensor) -> Tensor:
+    """The transpose written to `out`; torch's strided copy is slow where one side is short, a gather is not."""
+    if min(matrix.shape) > 8:
+        return out.copy_(matrix.t())
+    index = _transposition(*matrix.shape)
+    torch.index_select(matrix.reshape(-1), 0, index, out=out.view(-1))
+    return out
+
+
+@lru_cache(maxsize=16)
+def _transposition(rows: int, columns: int) -> Tensor:
+    """Where each element of the transpose lies in a contiguous matrix."""
+    return torch.arange(rows * columns).view(rows, columns).t().reshape(-1)
 
 
 def _vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
@@ -145,24 +162,26 @@ def _dense_vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, alpha: flo
     rows, grad = log_probs.reshape(-1, count), grad.reshape(-1, count)
     power, log2_scale = (1.0 - alpha) * LOG2_E, math.log2(scale)
     out = torch.empty_like(rows)
-    for block in _blocks(rows):
-        log_p, pulled = rows[block], out[block]
-        if log_q is None:
-            offset = torch.full((), (1.0 - alpha) * math.log2(count) - log2_scale, dtype=rows.dtype, device=rows.device)
-        else:
-            q = log_q.reshape(-1, count)
-            q = q[block] if len(q) > 1 else q
-            offset = q.masked_fill(q == -math.inf, 0.0).mul_(-power).sub_(log2_scale)  # no reference, no probability
-        log2_r = torch.add(offset, log_p, alpha=power)
-        w = torch.add(log2_r, log_p, alpha=LOG2_E).exp2_()
-        torch.mul(grad[block], log2_r.exp2_(), out=pulled)
-        total = _row_sum(w)
-        pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
-        if log_q is not None or rows.dtype == torch.float64:  # as in `_vjp`
+    with torch.inference_mode():
+        for block in _blocks(rows):
+            log_p, pulled = rows[block], out[block]
+            if log_q is None:
+                offset = rows.new_full((), (1.0 - alpha) * math.log2(count) - log2_scale)
+            else:
+                q = log_q.reshape(-1, count)
+                q = q[block] if len(q) > 1 else q
+                offset = torch.where(q > -math.inf, -power * q, 0.0).sub_(log2_scale)
+            log2_r = torch.add(offset, log_p, alpha=power)
+            w = torch.add(log2_r, log_p, alpha=LOG2_E).exp2_()
+            torch.mul(grad[block], log2_r.exp2_(), out=pulled)
+            total = _row_sum(w)
             pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
+            if log_q is not None or rows.dtype == torch.float64:  # as in `_vjp`
+                pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
     return out.reshape(log_probs.shape)
 
 
 def _row_sum(rows: Tensor) -> Tensor:
     """Σ over the last dimension; torch's reduction of short rows is not vectorised, its matrix-vector product is."""
-    return rows.sum(-1) if rows.shape[1] >= 64 or rows.device.type != "cpu" else rows.mv(rows.new_ones(rows.shape[1]))
+    row_wise = rows.shape[1] >= ROW_WISE or rows.device.type != "cpu"
+    return rows.sum(-1) if row_wise else rows.mv(rows.new_ones(rows.shape[1]))

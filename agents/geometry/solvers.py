@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from .divergences import Divergence
+from .generator import Divergence
 
 LOG2_E = math.log2(math.e)
 
@@ -59,7 +59,7 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
         excess = s0.log_().mul_(inverse_beta).expm1_()
         bend = torch.add(slope, (slope - s2.div_(s1)).mul_(excess), alpha=0.5 * (beta + 1.0))
         step = excess.div_(torch.maximum(bend, slope.mul_(half)))
-        if step_number and not compiling:  # the first step is hardly ever the last
+        if step_number and not compiling:  # the first step is hardly ever precise enough to be the last
             t = shift + one if near_softmax else shift
             if (step / t).abs_().amax().item() <= tolerance:
                 break
@@ -84,13 +84,15 @@ def _start(gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, mi
     if log_q.dim():
         jensen = (weight * gap.clamp_max(1e30)).sum(dim, keepdim=True).neg_()
         alone = torch.where(gap == 0.0, log_q, -math.inf).amax(dim, keepdim=True).div_(beta)
-    else:
-        jensen = gap.sum(dim, keepdim=True).mul_(-1.0 / count)
-        alone = log_q / beta
-    alone, rest = (torch.expm1(alone), -torch.expm1(alone)) if minus_one else (torch.exp(alone), -torch.expm1(alone))
-    if not log_q.dim() and 1 < count <= 24:
-        return torch.add(alone, (rest - jensen).reciprocal_().mul_(rest * rest)), alone
-    return torch.maximum(alone, jensen if minus_one else jensen.add_(1.0)), alone
+        alone, jensen = (alone.expm1_(), jensen) if minus_one else (alone.exp_(), jensen.add_(1.0))
+        return torch.maximum(alone, jensen), alone
+    rest = -math.expm1(-math.log(count) / beta)
+    alone = gap.new_full((), -rest if minus_one else 1.0 - rest)
+    total = gap.sum(dim, keepdim=True)
+    if 1 < count <= 24:
+        share = torch.add(gap.new_full((), rest), total, alpha=1.0 / count).reciprocal_()
+        return torch.add(alone, share, alpha=rest * rest), alone
+    return torch.maximum(alone, total.mul_(-1.0 / count).add_(0.0 if minus_one else 1.0)), alone
 
 
 def solve_sparse(gap: Tensor, p: float, log_q: Tensor, dim: int) -> Tensor:

@@ -146,9 +146,9 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
             _init_setup_model=False,
             supported_action_spaces=(spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary),
         )
-        if self.env is not None:
-            check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage)
         if _init_setup_model:
+            if self.env is not None:
+                check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage)
             self._setup_model()
 
     @classmethod
@@ -264,6 +264,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         return self.policy.predict_masked(observation, action_masks, deterministic), state
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        # Again, since a loaded model may have been given an environment of another size.
+        check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)
         describe_run(self)
         if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:

@@ -117,7 +117,7 @@ def check_arguments(values: Mapping[str, object]) -> None:
             raise ValueError(f"{name}={value!r}: {problem}")
 
 
-def check_batch(n_steps: int, n_envs: int, batch_size: int, normalize_advantage: bool) -> None:
+def check_batch(n_steps: int, n_envs: int, batch_size: int, normalize_advantage: bool, warn: bool = True) -> None:
     """Refuse a rollout too small for its minibatches; warn when minibatches don't divide it.
 
     Raises:
@@ -133,7 +133,7 @@ def check_batch(n_steps: int, n_envs: int, batch_size: int, normalize_advantage:
         raise ValueError(f"batch_size={batch_size!r}: must be at least 2 when normalize_advantage=True")
     if batch_size > rollout:
         raise ValueError(f"batch_size={batch_size} is larger than the rollout, n_steps x n_envs = {n_steps} x {n_envs}")
-    if rollout % batch_size:
+    if warn and rollout % batch_size:
         warnings.warn(
             f"batch_size={batch_size} does not divide the rollout, n_steps x n_envs = {n_steps} x {n_envs}: "
             f"each epoch ends with a minibatch of {rollout % batch_size}",

@@ -81,8 +81,9 @@ CASES = {
     "C36 unknown divergence": (["--reg", "tsalis:0.5,coef=0.1"], "did you mean 'tsallis"),
     "C36 unknown part of --reg": (["--reg", "kl,koef=0.1"], "'koef=0.1'"),
     "C36 unknown regulariser place": (["--reg", "kl,coef=0.1,where=logits"], "reward, loss, both"),
-    "C37 alpha 0": (["--head", "tsallis:0"], "(0, 1)"),
-    "C37 alpha above 1": (["--head", "tsallis:1.5"], "(0, 1)"),
+    "C37 alpha 0": (["--head", "tsallis:0"], "alpha"),
+    "C37 alpha below 0": (["--head", "tsallis:-0.5"], "alpha"),
+    "C37 alpha no number": (["--head", "tsallis:half"], "tsallis:half"),
     "C37 temperature 0": ([*params("policy_kwargs:dict(temperature=0)"), "--head", "softmax"], "temperature"),
     "C37 layers of no size": (params("policy_kwargs:dict(net_arch=[-4])"), "MlpPolicy on CartPole-v1"),
     "C40 folder name too long": (["-f", "x" * 300], "255 bytes"),
@@ -124,7 +125,7 @@ def check_failure(outcome: Any, code: int, part: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_bad_arguments(name: str, train: Run, logs: Path) -> None:
     arguments, part = CASES[name]
-    check_failure(train(*arguments), USAGE, part)
+    check_failure(train("-n", "64", *arguments), USAGE, part)
     assert not logs.exists()
 
 

@@ -72,9 +72,9 @@ def test_outside_the_range_of_f_prime():
     above = torch.tensor([100.0], dtype=torch.float64)
     for d in (ReverseKL(), JensenShannon(), Hellinger(), Tsallis(0.5)):
         assert d.f_prime_inverse(above) == math.inf and d.conjugate(above) == math.inf
-    for d in (ChiSquare(), Tsallis(1.5), Tsallis(3.0)):
-        assert d.f_prime_inverse(-above) == 0.0
-        torch.testing.assert_close(d.conjugate(-above), torch.full_like(above, -d.f_zero))
+    for sparse in (ChiSquare(), Tsallis(1.5), Tsallis(3.0)):
+        assert sparse.f_prime_inverse(-above) == 0.0
+        torch.testing.assert_close(sparse.conjugate(-above), torch.full_like(above, -sparse.f_zero))
 
 
 def test_tsallis_joins_its_relatives():

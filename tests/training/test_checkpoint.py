@@ -134,6 +134,15 @@ def test_load_refuses_what_does_not_fit(saved: Path, tmp_path: Path) -> None:
     assert SPMA.load(saved, gamma=0.5).gamma == 0.5
 
 
+def test_a_model_loads_into_a_smaller_environment_but_does_not_learn_there(tmp_path: Path) -> None:
+    model = PPO("MlpPolicy", make_vec_env("CartPole-v1", n_envs=4), n_steps=32, batch_size=128, device="cpu")
+    model.save(tmp_path / "model")
+    loaded = PPO.load(tmp_path / "model", env=make_vec_env("CartPole-v1", n_envs=1))
+    assert loaded.predict(np.zeros(4, np.float32))[0] in (0, 1)
+    with pytest.raises(ValueError, match="batch_size=128 is larger than the rollout"):
+        loaded.learn(32)
+
+
 def test_foreign_files(tmp_path: Path) -> None:
     theirs = tmp_path / "sb3.zip"
     sb3.PPO("MlpPolicy", "CartPole-v1", n_steps=8, batch_size=8).save(theirs)
