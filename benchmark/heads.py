@@ -1,12 +1,14 @@
 """Forward and backward of log π for the Tsallis heads against `torch.log_softmax`: python -m benchmark.heads
 
-Everything runs on one thread, and its CPU time counts, so that other processes do not. The contenders take turns, one
-call each, so that frequency and cache changes hit all of them alike; `microseconds` is the median of a contender's
-calls, `fastest` their minimum, and the ratios are to log_softmax in the same turns. Writes results/speed/heads.csv.
+Everything runs on one thread, and its CPU time counts, so that other processes do not. The contenders take turns in
+random order, one call each, so that frequency and cache changes hit all of them alike; `microseconds` is the median of
+a contender's calls, `fastest` their minimum, and the ratios are to log_softmax in the same turns. Writes
+results/speed/heads.csv.
 
-What keeps the ratio from 1: the threshold takes two or three passes of a logarithm, an exponential and a division per
-element where the softmax takes one exponential; below some 10^4 elements it is the number of torch calls, about 80 of
-one or two microseconds. (For n < 16 torch's own log_softmax is not vectorised, so ratios fall below 1 there.)
+What keeps the ratio from 1: the threshold takes two or three passes (one for two actions) of a logarithm, an
+exponential and a division per element where the softmax takes one exponential; below some 10^4 elements it is the
+number of torch calls, about 80 of one or two microseconds. For n < 16 torch's own log_softmax is not vectorised, and
+ratios fall to 1 and below.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -61,7 +64,7 @@ def measure(shape: tuple[int, int], budget: float) -> dict[str, list[float]]:
     calls: dict[str, list[float]] = {name: [] for name in rows}
     start, turn = time.perf_counter(), -1  # the turn before the first warms up
     while turn < 4 or time.perf_counter() - start < budget:
-        for name, function in contenders().items():
+        for name, function in random.sample(list(contenders().items()), len(rows)):
             if turn % 4 == 0 or not name.startswith("entmax"):  # slow, and far off
                 elapsed = seconds(function, *inputs[name]) * len(x) / rows[name]
                 calls[name] += [elapsed] if turn >= 0 else []

@@ -12,6 +12,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from .backends.arrays import Observations, StepArrays, array_step
 
 
+class NonFiniteError(ValueError, FloatingPointError):
+    """A NaN or an infinity from an environment: a bad value to whoever passes it on, a numerical fault to a run."""
+
+
 class VecNormalize(vec_env.VecNormalize):
     """Observations (o - mean) / sqrt(var + eps), rewards r / sqrt(var of the discounted return + eps), both clipped.
 
@@ -75,7 +79,7 @@ class FiniteMeanStd(RunningMeanStd):
         self.quantity = quantity
 
     def update(self, arr: np.ndarray) -> None:
-        """Take in a batch. ValueError naming the first environment whose row is not finite."""
+        """Take in a batch. NonFiniteError naming the first environment whose row is not finite."""
         require_finite(self.quantity, arr)
         # The arithmetic of np.mean and np.var to the bit, without their overhead: half the cost of a small step.
         n = len(arr)
@@ -93,4 +97,4 @@ def require_finite(quantity: str, batch: Observations) -> None:
     finite = np.isfinite(batch)
     if not finite.all():
         row = int(np.flatnonzero(~finite.reshape(len(batch), -1).all(axis=1))[0])
-        raise ValueError(f"{quantity} of environment {row} is not finite: {batch[row]}")
+        raise NonFiniteError(f"{quantity} of environment {row} is not finite: {batch[row]}")

@@ -35,8 +35,9 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     if not checkpoint.is_file():
         raise CommandError(ExitCode.NO_INPUT, f"{checkpoint}: no such checkpoint")
     config = config_of(folder, args.algo, args.env)
-    if args.video and "MUJOCO_GL" not in os.environ and not os.environ.get("DISPLAY"):
-        os.environ["MUJOCO_GL"] = "egl"  # before mujoco is loaded; its default needs a display
+    if args.video and not os.environ.get("DISPLAY"):  # before either library is loaded; their defaults need a display
+        os.environ.setdefault("MUJOCO_GL", "egl")
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     set_threads(config)
 
     env = make_eval_env(config, 1, args.seed, backend="dummy", render_mode="rgb_array" if args.video else None)

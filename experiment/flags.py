@@ -128,7 +128,7 @@ def train_parser() -> Parser:
         "--num-threads",
         type=int,
         default=-1,
-        help="torch threads; -1: one for MLP policies, torch's own choice otherwise",
+        help="torch threads; -1: one, since more help little or harm",
     )
     how.add_argument("-P", "--progress", action="store_true", help="progress bar")
     how.add_argument("--verbose", type=int, choices=(0, 1, 2), default=1, help="0 prints only the outcome")

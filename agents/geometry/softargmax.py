@@ -24,16 +24,21 @@ def f_log_softargmax(
 ) -> Tensor:
     """log π [..., A] of logits [..., A]; reference [A] or [..., A], None is uniform. -inf off a sparse support.
 
-    Differentiable twice in the logits; the reference is a constant. Half precision is computed in float32.
+    Differentiable twice in the logits; the reference is a constant. Computed in float32 for half precision, and in
+    float64 with a reference: where the best action is one that the reference all but excludes, its probability is what
+    the others leave of 1.
     """
     if reference is not None:
         reference = reference.detach().to(device=logits.device)
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        return f_log_softargmax(logits.float(), divergence, temperature, reference).to(logits.dtype)
-    log_q = None if reference is None else reference.to(logits.dtype).log()
+    softmax = divergence.tsallis_form == (1.0, 1.0)
+    exact = logits.dtype == torch.float64 or (reference is not None and not softmax)
+    working = torch.float64 if exact else torch.float32
+    if logits.dtype != working:
+        return f_log_softargmax(logits.to(working), divergence, temperature, reference).to(logits.dtype)
+    log_q = None if reference is None else reference.double().log().to(working)
     if log_q is not None and log_q.dim() > 1:
         log_q = log_q.expand(logits.shape)
-    if divergence.tsallis_form == (1.0, 1.0):
+    if softmax:
         scores = logits if temperature == 1.0 else logits / temperature
         return torch.log_softmax(scores if log_q is None else scores + log_q, dim=-1)
     return _LogSoftargmax.apply(logits, log_q, divergence, temperature)
@@ -170,13 +175,13 @@ def _dense_vjp(log_probs: Tensor, grad: Tensor, log_q: Tensor | None, alpha: flo
             else:
                 q = log_q.reshape(-1, count)
                 q = q[block] if len(q) > 1 else q
-                offset = torch.where(q > -math.inf, -power * q, 0.0).sub_(log2_scale)
+                offset = torch.where(q > -math.inf, -power * q, 0.0).sub_(log2_scale)  # no reference, no probability
             log2_r = torch.add(offset, log_p, alpha=power)
             w = torch.add(log2_r, log_p, alpha=LOG2_E).exp2_()
             torch.mul(grad[block], log2_r.exp2_(), out=pulled)
             total = _row_sum(w)
             pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
-            if log_q is not None or rows.dtype == torch.float64:  # as in `_vjp`
+            if rows.dtype == torch.float64:  # as in `_vjp`
                 pulled.addcmul_(w, (_row_sum(pulled) / total).unsqueeze(-1), value=-1.0)
     return out.reshape(log_probs.shape)
 

@@ -40,6 +40,7 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
     tolerance = 1.6 * torch.finfo(gap.dtype).eps ** (1 / 3) / math.sqrt(beta)
     one, half, inverse_beta, log2_u = (gap.new_full((), c) for c in (1.0, 0.5, 1.0 / beta, -beta * LOG2_E))
     weight = log_q.exp()
+    one_step = gap.shape[dim] == 2 and not log_q.dim() and gap.dtype == torch.float32  # see `_start`
     shift, bound = _start(gap, beta, log_q, weight, dim, near_softmax)
     y, log_y = torch.empty_like(gap), torch.empty_like(gap)
     mass, mass_1, mass_2 = (masses := gap.new_empty((3, *gap.shape))).unbind()
@@ -59,7 +60,9 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
         excess = s0.log_().mul_(inverse_beta).expm1_()
         bend = torch.add(slope, (slope - s2.div_(s1)).mul_(excess), alpha=0.5 * (beta + 1.0))
         step = excess.div_(torch.maximum(bend, slope.mul_(half)))
-        if step_number and not compiling:  # the first step is hardly ever precise enough to be the last
+        if one_step:
+            break
+        if step_number and not compiling:  # otherwise the first step is hardly ever the last
             t = shift + one if near_softmax else shift
             if (step / t).abs_().amax().item() <= tolerance:
                 break
@@ -70,15 +73,15 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
     if gap.shape[dim] < 64:
         return log_probs
     total = torch.mul(log_probs, LOG2_E, out=mass).exp2_().sum(dim, keepdim=True)
-    return log_probs.sub_(total.log_())  # log q + ... has rounded where log q is large
+    return log_probs.sub_(total.log_())  # log q + ... rounds where log q is large
 
 
 def _start(gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, minus_one: bool) -> tuple[Tensor, Tensor]:
     """A first t (or t - 1) and a lower bound of it.
 
     Bounds: the best action alone has q t^-β <= 1, so t >= a; and by Jensen's inequality t >= 1 - Σ q gap. For a few
-    equally weighted actions a + (1 - a)^2 / (1 - a + mean gap), with the right value and slope at ties and the right
-    limit for large gaps, is closer than either.
+    equally weighted actions a + (1 - a) (1 + mean gap / (k (1 - a)))^-k, with the right value and slope at ties and the
+    right limit for large gaps, is closer than either; for two, with a fitted k, within 2.5 %.
     """
     count = gap.shape[dim]
     if log_q.dim():
@@ -90,8 +93,9 @@ def _start(gap: Tensor, beta: float, log_q: Tensor, weight: Tensor, dim: int, mi
     alone = gap.new_full((), -rest if minus_one else 1.0 - rest)
     total = gap.sum(dim, keepdim=True)
     if 1 < count <= 24:
-        share = torch.add(gap.new_full((), rest), total, alpha=1.0 / count).reciprocal_()
-        return torch.add(alone, share, alpha=rest * rest), alone
+        k = 1.0 if count > 2 else 1.0 / max(1.0 / 30.0, 0.6 / beta - 0.13)
+        base = torch.add(gap.new_full((), 1.0), total, alpha=1.0 / (k * rest * count))
+        return torch.add(alone, base.reciprocal_() if k == 1.0 else base.pow_(-k), alpha=rest), alone
     return torch.maximum(alone, total.mul_(-1.0 / count).add_(0.0 if minus_one else 1.0)), alone
 
 

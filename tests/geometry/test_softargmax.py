@@ -113,6 +113,19 @@ def test_references_down_to_1e_12_and_extreme_temperatures(d):
                 assert ((shift - shift[:, 3:]).abs() < 1e-3 * temperature).all()
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("n", [2, 6, 100])
+def test_float32_is_right_to_rounding_with_references_down_to_1e_12(alpha, n):
+    x = adversarial(1400, n, seed=n)
+    q = 10 ** (-12 * torch.rand(len(x), n, generator=torch.Generator().manual_seed(0)))
+    q = (q / q.sum(-1, keepdim=True)).clamp_min(1e-12)
+    log_probs = f_log_softargmax(x, Tsallis(alpha), 1.0, q)
+    exact = f_log_softargmax(x.double(), Tsallis(alpha), 1.0, q.double())
+    finite = exact > -math.inf
+    assert ((log_probs.double() - exact).abs() <= 1e-6 + 3e-7 * exact.abs())[finite].all()
+    assert ((log_probs.double().exp().sum(-1) - 1.0).abs() <= 1e-6).all()
+
+
 @given(
     x=st.lists(st.floats(-50, 50), min_size=2, max_size=9),
     shift=st.floats(-100, 100),

@@ -90,7 +90,7 @@ def test_a_compact_support_trains_with_ppo_and_is_refused_by_spma() -> None:
     model = _trained(PPO, "ProbeActionBox-v0", 2000, policy_kwargs=kwargs)
     assert model.predict(np.zeros(1, np.float32), deterministic=True)[0][0] > 0.1
     with pytest.raises(ValueError, match=r"supports are compact for alpha=1\.5"):
-        SPMA("MlpPolicy", "ProbeActionBox-v0", policy_kwargs=kwargs)
+        SPMA("MlpPolicy", make_vec("ProbeActionBox-v0"), policy_kwargs=kwargs)
 
 
 def test_the_coupled_regulariser_moves_the_optimum_where_theory_says() -> None:
