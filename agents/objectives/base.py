@@ -91,13 +91,3 @@ def sampled_kl_old_new(log_ratio: Tensor) -> Tensor:
 def sampled_kl_new_old(log_ratio: Tensor) -> Tensor:
     """KL(new || old) estimated on samples of old, [B]: r log r - r + 1, non-negative."""
     return torch.exp(log_ratio) * log_ratio - torch.expm1(log_ratio)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the choices.
-
-    Raises:
-        ValueError: naming the field, the value and the choices.
-    """
-    if value not in choices:
-        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, choices))}")

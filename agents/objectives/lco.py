@@ -11,7 +11,8 @@ from torch.distributions import Distribution
 from torch.nn import functional
 
 from ..distributions import FSoftargmaxCategorical, clamped_log_prob
-from .base import PolicyLoss, ScalarLike, check_choice, sampled_kl_old_new, sampled_log_ratio
+from ..suggest import check_choice
+from .base import PolicyLoss, ScalarLike, sampled_kl_old_new, sampled_log_ratio
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
+from ..suggest import check_choice
 from .base import (
     PolicyLoss,
     ScalarLike,
-    check_choice,
     enumerable,
     expected,
     is_dense,

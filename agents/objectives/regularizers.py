@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ..geometry.divergences import Divergence
-from .base import ScalarLike, check_choice
+from ..suggest import check_choice
+from .base import ScalarLike
 
 PLACES = ("reward", "loss", "both")
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
-from .base import PolicyLoss, ScalarLike, check_choice, expected, is_dense, log_ratio, sampled_kl_old_new
+from ..suggest import check_choice
+from .base import PolicyLoss, ScalarLike, expected, is_dense, log_ratio, sampled_kl_old_new
 
 
 @dataclass(frozen=True)

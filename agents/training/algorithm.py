@@ -15,13 +15,14 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import FloatSchedule
 from torch import Tensor
+from torch.distributions import kl_divergence
 from typing_extensions import Self
 
 from ..geometry.divergences import divergence_from_name
 from ..objectives import Objective, Regularizer
-from ..objectives.base import check_choice
 from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
-from .arguments import check_arguments, check_batch
+from ..suggest import check_choice
+from .arguments import check_arguments, check_batch, check_settings
 from .checkpoint import Saveable
 from .dashboard import describe_run
 from .env_plugins import load_env_plugins
@@ -214,25 +215,27 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
 
     def _make_update(self) -> Update:
         """Joint or separate, with the steps that were asked for."""
-        policy, kwargs = self.policy, self.step_kwargs or {}
+        policy, settings = self.policy, self.step_kwargs or {}
         if self.step == "adam" and not self.separate and not self.n_critic_updates:
             step = GradientStep(policy.optimizer, list(policy.parameters()), self.max_grad_norm)
             return JointUpdate(step, self.n_epochs, self.batch_size, self.vf_coef)
         actor, critic = policy.actor_and_critic_parameters()
-        actor_step: Step
+        actor_step: Step = GradientStep(policy.optimizer, actor, self.max_grad_norm)
         critic_step: Step = GradientStep(policy.optimizer, critic, self.max_grad_norm)
-        if self.step == "adam":
-            actor_step = GradientStep(policy.optimizer, actor, self.max_grad_norm)
-        elif self.step == "armijo":
-            actor_step, critic_step = ArmijoStep(actor, **kwargs), ArmijoStep(critic, **kwargs)
-        else:
-            actor_step = TrustRegionStep(actor, self.target_kl or 0.01, **kwargs)
+        if self.step == "armijo":
+            check_settings("step_kwargs", settings, ArmijoStep)
+            actor_step, critic_step = ArmijoStep(actor, **settings), ArmijoStep(critic, **settings)
+        elif self.step == "trust_region":
+            check_settings("step_kwargs", settings, TrustRegionStep)
+            actor_step = TrustRegionStep(actor, self.target_kl or 0.01, **settings)
         return SeparateUpdate(actor_step, critic_step, self.n_epochs, self.batch_size, self.n_critic_updates)
 
     def _check_composition(self) -> None:
         """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
         policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
         self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))
+        if self.step == "trust_region":
+            kl_divergence(policy, policy)
         if self._regularizer is not None:
             self._regularizer.penalty(policy, policy if self._reference.policy is not None else None)
 

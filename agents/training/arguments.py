@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..suggest import closest
 from .schedules import LinearSchedule, is_linear
 
 
@@ -88,7 +90,6 @@ ARGUMENTS: dict[str, Number | Flag] = {
     "beta": _positive(schedule=True),
     "beta_negative": _positive(optional=True, schedule=True),
     "n_critic_updates": _count(0),
-    "sub_sampling_factor": _count(),
     "cg_max_steps": _count(),
     "cg_damping": _non_negative(),
     "line_search_shrinking_factor": Number(0, 1, open_low=True, open_high=True),
@@ -115,6 +116,18 @@ def check_arguments(values: Mapping[str, object]) -> None:
         problem = ARGUMENTS[name].problem(value) if name in ARGUMENTS else None
         if problem is not None:
             raise ValueError(f"{name}={value!r}: {problem}")
+
+
+def check_settings(argument: str, settings: Mapping[str, object], target: Callable[..., object]) -> None:
+    """Refuse a setting that `target` does not take; its first parameter is not for the user.
+
+    Raises:
+        ValueError: naming the setting, with the closest one.
+    """
+    known = list(inspect.signature(target).parameters)[1:]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"{argument}: unknown {name!r}{closest(name, known)} Known: {', '.join(known)}")
 
 
 def check_batch(n_steps: int, n_envs: int, batch_size: int, normalize_advantage: bool, warn: bool = True) -> None:

@@ -160,5 +160,5 @@ def test_bad_arguments() -> None:
         SPMA(0.5, kl="exakt")
     with pytest.raises(ValueError, match="reg_where='los'"):
         Regularizer(divergence_from_name("kl"), 0.1, where="los")
-    with pytest.raises(ValueError, match="reg_reference='unform'"):
-        Regularizer(divergence_from_name("kl"), 0.1, reference="unform")
+    with pytest.raises(ValueError, match="match='mae'"):
+        LCO(1.0, match="mae")
