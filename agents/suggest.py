@@ -20,4 +20,4 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         ValueError: naming the field, the value and the choices.
     """
     if value not in choices:
-        raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, choices))}{closest(value, choices)}")
+        raise ValueError(f"{name}={value!r}: must be one of {', '.join(choices)}{closest(value, choices)}")

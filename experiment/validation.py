@@ -173,12 +173,14 @@ def check_config(config: RunConfig, algorithm: Any) -> None:
 def _check_regularizer(values: Mapping[str, Any]) -> None:
     from agents.geometry.divergences import divergence_from_name
     from agents.objectives.regularizers import Regularizer
+    from agents.training.references import check_reference
 
     if values["regularizer"] is None:
         return
     try:
         divergence = divergence_from_name(values["regularizer"])
-        Regularizer(divergence, values["reg_coef"], values["reg_reference"], values["reg_where"])
+        Regularizer(divergence, values["reg_coef"], values["reg_where"])
+        check_reference(values["reg_reference"])
     except (TypeError, ValueError, AttributeError) as error:
         raise usage(f"regularizer={values['regularizer']!r}: {error}") from error
 

@@ -127,6 +127,6 @@ def test_adaptive_eta_keeps_the_target_a_distribution_and_the_kl_near_its_target
     adaptive.after_update(0.001)
     assert adaptive.eta_kl == pytest.approx(0.5)
     settings = SMALL | {"learning_rate": 3e-3, "n_steps": 256, "n_epochs": 10}
-    model = SPMA("MlpPolicy", "CartPole-v1", eta="auto", target_kl=0.01, **settings).learn(8192)
-    assert 0.002 < model.rollout_kl() < 0.05
+    model = SPMA("MlpPolicy", "CartPole-v1", eta="auto", target_kl=0.01, **settings).learn(2048)
+    assert 0 < model.rollout_kl() < 0.02
     assert model.logger.name_to_value["train/negative_target"] < 0.01

@@ -194,7 +194,7 @@ def test_logged_values_are_means_over_all_minibatches(tmp_path: Path) -> None:
 
     def recorded(batch: Any) -> Any:
         evaluation = evaluate(batch)
-        losses.append(evaluation.loss.item())
+        losses.append((evaluation.policy_loss + 0.5 * evaluation.value_loss).item())
         return evaluation
 
     model.evaluate = recorded  # type: ignore[method-assign]
