@@ -259,13 +259,3 @@ def test_video(train: Run, evaluate: Run, logs: Path) -> None:
     video = logs / "ppo" / "CartPole-v1_1" / "videos" / "CartPole-v1-seed4-episode-0.mp4"
     assert str(video) in done.out
     assert video.read_bytes()[4:8] == b"ftyp"
-
-
-def test_lists(train: Run, logs: Path) -> None:
-    listed = train("--list-algos")
-    assert listed.code == 0
-    for word in ("ppo", "spma", "tsallis:<alpha>", "gaussian", "Discrete", "Box"):
-        assert word in listed.out
-    ids = train("--list-envs").out.split()
-    assert {"CartPole-v1", "NoisyCartPole-v1", "HalfCheetah-v5", "ALE/Pong-v5"} <= set(ids)
-    assert not logs.exists()
