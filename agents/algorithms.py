@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from . import objectives
 from .policies import ActorCriticPolicy
 from .training.adaptive import AdaptiveEta
-from .training.advantages import normalized
 from .training.on_policy import OnPolicy
 from .training.schedules import Schedule
 from .training.updates import Evaluation
@@ -56,6 +53,7 @@ class SPMA(OnPolicy):
         eta: step size of the mirror ascent, in units of 1 / (normalised) advantage; "auto" keeps 1 + eta A >= 0 and the
             measured KL near `target_kl` (0.02 if None), see `AdaptiveEta`.
         form: "kl", as released, or "target", the clamped and renormalised target (see `objectives.SPMA`).
+        kl_estimator: "exact", or "sampled", the released code's estimator.
         common: see `Algorithm`; the paper's defaults differ from PPO's: 5 passes, no gradient clipping.
     """
 
@@ -75,16 +73,19 @@ class SPMA(OnPolicy):
         eta: float | str | Schedule = 0.3,
         *,
         form: str = "kl",
+        kl_estimator: str = "exact",
         max_grad_norm: float | None = None,
         **common: Any,
     ) -> None:
-        self.eta, self.form = eta, form
+        self.eta, self.form, self.kl_estimator = eta, form, kl_estimator
+        if eta == "auto":
+            self.normalize_per = "rollout"  # so that the bound on eta is one on what the objective sees
         common["max_grad_norm"] = max_grad_norm
         super().__init__(policy, env, learning_rate, n_steps, batch_size, n_epochs, gamma, gae_lambda, **common)
 
     def objective(self) -> objectives.Objective:
         """-A log r + KL(old || new) / eta."""
-        return objectives.SPMA(self.scalar("eta"), self.form)
+        return objectives.SPMA(self.scalar("eta"), self.form, self.kl_estimator)
 
     def _setup_model(self) -> None:
         super()._setup_model()
@@ -97,9 +98,7 @@ class SPMA(OnPolicy):
     def _update_scalars(self) -> None:
         super()._update_scalars()
         if self._adaptive is not None:
-            advantages = torch.from_numpy(self.rollout_buffer.policy_advantages)
-            unit = normalized(advantages.flatten()) if advantages.dim() == 2 else advantages / advantages.std()
-            self.scalar("eta").fill_(self._adaptive.before_update(unit.numpy()))
+            self.scalar("eta").fill_(self._adaptive.before_update(self.rollout_buffer.policy_advantages))
 
     def _after_update(self) -> None:
         super()._after_update()

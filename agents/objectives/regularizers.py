@@ -21,7 +21,8 @@ class Regularizer:
     `where="reward"` subtracts it from each step's reward before advantages are computed, as the authors' alpha-Tsallis
     PPO does: values are then those of the regularised problem, but the penalty of a state is the same for each of its
     actions, so that the policy feels only the penalties of later states. `"loss"` adds it to the loss, which is felt
-    at the state itself. `"both"` is the exact gradient of the regularised value V - coef V_f.
+    at the state itself. `"both"` is the exact gradient of the regularised value V - coef V_f, as long as advantages are
+    not normalised, which would rescale the first part alone.
 
     Raises:
         ValueError: for an unknown place.

@@ -72,7 +72,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
     update_scheduled: ClassVar[tuple[str, ...]] = ("eta", "beta", "beta_negative", "ent_coef", "reg_coef")
     #: Whether actor and critic take separate steps even with Adam, and over what advantages are normalised.
     separate: ClassVar[bool] = False
-    normalize_per: ClassVar[str] = "minibatch"
+    normalize_per: str = "minibatch"
 
     policy: ActorCriticPolicy
     rollout_buffer: RolloutBuffer  # type: ignore[assignment]

@@ -83,7 +83,7 @@ ARGUMENTS: dict[str, Number | Flag] = {
     "n_timesteps": _count(),
     "gamma": Number(0, 1),
     "gae_lambda": Number(0, 1),
-    "clip_range": _positive(schedule=True),
+    "clip_range": Number(0, 1, open_low=True, open_high=True, schedule=True),
     "clip_range_high": _positive(optional=True, schedule=True),
     "clip_range_vf": _positive(optional=True, schedule=True),
     "eta": Number(low=0, open_low=True, open_high=True, schedule=True, auto=True),

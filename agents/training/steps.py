@@ -133,7 +133,7 @@ class TrustRegionStep:
         """Nothing is carried."""
 
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
-        """One step; `is_line_search_success` is 0 where the parameters stayed."""
+        """One step; `kl` is KL(new || old) after it, `is_line_search_success` 0 where the parameters stayed."""
         gradient = torch.cat([g.flatten() for g in _gradients(loss, self.parameters)])
         norm = checked_norm([gradient], loss)
         kl_gradient = torch.cat([g.flatten() for g in _gradients(kl_fn(), self.parameters, create_graph=True)])
@@ -147,19 +147,21 @@ class TrustRegionStep:
         full = torch.sqrt(2 * self.target_kl / curvature) if curvature > 0 else curvature.new_zeros(())
         moves = [m.view_as(p) for m, p in zip(_split(direction, self.parameters), self.parameters, strict=True)]
         start = [parameter.detach().clone() for parameter in self.parameters]
-        size, success = float(full), False
+        size, success, kl = float(full), False, loss.new_zeros(())
         for _ in range(self.line_search_max_iter):
             _move(self.parameters, start, moves, size)
             with torch.no_grad():
-                success = bool(loss_fn() < loss) and bool(kl_fn() < self.target_kl)
+                kl = kl_fn()
+                success = bool(loss_fn() < loss) and bool(kl < self.target_kl)
             if success:
                 break
             size *= self.line_search_shrinking_factor
         if not success:
-            size = 0.0
+            size, kl = 0.0, loss.new_zeros(())
             _move(self.parameters, start, moves, 0.0)
         return {
             "grad_norm": norm.detach(),
+            "kl": kl,
             "step_size": loss.new_tensor(size),
             "is_line_search_success": loss.new_tensor(float(success)),
         }
