@@ -1,4 +1,4 @@
-"""What an update logs: every `train/*` value is the mean over all its minibatches."""
+"""What an update logs: means over its minibatches, the dearer ones over the first minibatch of each pass."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
+
+from ..objectives.base import is_dense
 
 
 class Diagnostics:
@@ -33,3 +36,23 @@ class Diagnostics:
     def means(self) -> dict[str, float]:
         """Metric name to mean over the minibatches recorded."""
         return {name: (total / self._counts[name]).item() for name, total in self._sums.items()}
+
+
+def detailed_diagnostics(
+    new: Distribution, advantages: Tensor, losses: Tensor, parameters: Tensor
+) -> dict[str, Tensor]:
+    """What is worth a look but not a fifth of the update's time; gradients of the update are not touched.
+
+    `head_divergence` [B]: D_f of a categorical head from its own reference. `negative_share`: the part of the gradient
+    that comes from samples with A < 0, the sum over them of the norms of d loss_i / d parameters_i by that over all
+    samples; `parameters` [B, P] are those of `new`. With dense advantages each sample has both signs: no such share.
+    """
+    metrics = {}
+    if hasattr(new, "divergence_to_reference"):
+        with torch.no_grad():
+            metrics["head_divergence"] = new.divergence_to_reference()
+    if not is_dense(new, advantages):
+        (gradients,) = torch.autograd.grad(losses.sum(), parameters, retain_graph=True)
+        norms = gradients.norm(dim=-1)
+        metrics["negative_share"] = norms[advantages < 0].sum() / norms.sum().clamp_min(torch.finfo(norms.dtype).tiny)
+    return metrics

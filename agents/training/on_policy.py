@@ -11,13 +11,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
-from torch.distributions import kl_divergence
+from torch.distributions import Distribution, kl_divergence
 
 from ..objectives import value_loss
-from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
+from ..objectives.base import sampled_kl_new_old, sampled_kl_old_new, sampled_log_ratio
 from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
-from .diagnostics import Diagnostics
+from .diagnostics import Diagnostics, detailed_diagnostics
 from .masking import action_masks
 from .rollouts import Minibatch, RolloutBuffer, Stepper, rows_of
 from .updates import Evaluation
@@ -126,13 +126,11 @@ class OnPolicy(Algorithm):
         self._after_update()
         self._log(diagnostics)
 
-    def evaluate(self, batch: Minibatch) -> Evaluation:
+    def evaluate(self, batch: Minibatch, detailed: bool = False) -> Evaluation:
         """Policy and value loss of a minibatch at the current parameters, and what to log of it."""
         parameters, values, action_values = self.policy.evaluate(batch.observations)
         new, old = self.policy.head(parameters, batch.masks), self.policy.head(batch.behaviour, batch.masks)
-        advantages = batch.advantages
-        if self.normalize_advantage and self.normalize_per == "minibatch":
-            advantages = normalized(advantages, old.probs if self.advantage == "dense" else None)  # type: ignore[attr-defined]
+        advantages = self.scaled_advantages(batch.advantages, old)
         losses, metrics = self._objective(new, old, batch.actions, advantages)
         entropy = new.entropy()
         policy_loss = losses.mean() - self.scalar("ent_coef") * entropy.mean()
@@ -144,7 +142,18 @@ class OnPolicy(Algorithm):
         critic_loss = self._critic_loss(batch, values, action_values)
         metrics |= {"policy_gradient_loss": losses, "value_loss": critic_loss}
         metrics |= {"entropy": entropy, "entropy_loss": -entropy, **new.diagnostics()}  # type: ignore[attr-defined]
+        if losses.requires_grad:  # a line search wants the loss alone
+            log_ratio = sampled_log_ratio(new, old, batch.actions).detach()
+            metrics["kl_new_old"] = sampled_kl_new_old(log_ratio)
+        if detailed:
+            metrics |= detailed_diagnostics(new, advantages, losses, parameters)
         return Evaluation(policy_loss, critic_loss, metrics)
+
+    def scaled_advantages(self, advantages: Tensor, old: Distribution) -> Tensor:
+        """Advantages [B] or [B, A] of a minibatch as the objective takes them."""
+        if not self.normalize_advantage or self.normalize_per != "minibatch":
+            return advantages
+        return normalized(advantages, old.probs if self.advantage == "dense" else None)  # type: ignore[attr-defined]
 
     def critic_loss(self, batch: Minibatch) -> Tensor:
         """The value loss of a minibatch alone."""

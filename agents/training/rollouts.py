@@ -124,7 +124,7 @@ class RolloutBuffer:
         data = [None if array is None else self._flat(array) for array in (self.observations, *arrays)]
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
-            yield Minibatch(*(_take(column, rows) for column in data))
+            yield Minibatch(*(take(column, rows) for column in data))
 
     def by_time(self, parts: list[Tensor]) -> np.ndarray:
         """Results of `get(shuffle=False)`, one tensor per minibatch, as one array [T, N, ...]."""
@@ -139,7 +139,8 @@ class RolloutBuffer:
         return torch.as_tensor(flat, device=self.device)
 
 
-def _take(column: TensorObservations | None, rows: Tensor) -> Any:
+def take(column: TensorObservations | None, rows: Tensor) -> Any:
+    """Rows of one column of a minibatch."""
     if column is None:
         return None
     if isinstance(column, dict):

@@ -29,8 +29,8 @@ class Learner(Protocol):
         """The rollout to learn from."""
         ...
 
-    def evaluate(self, batch: Minibatch) -> Evaluation:
-        """Both losses and the metrics of a minibatch."""
+    def evaluate(self, batch: Minibatch, detailed: bool = False) -> Evaluation:
+        """Both losses and the metrics of a minibatch; `detailed`: the dearer metrics too."""
         ...
 
     def critic_loss(self, batch: Minibatch) -> Tensor:
@@ -68,8 +68,8 @@ class JointUpdate:
         diagnostics = Diagnostics()
         for _ in range(self.n_epochs):
             diagnostics.epochs += 1
-            for batch in learner.rollout_buffer.get(self.batch_size):
-                evaluation = learner.evaluate(batch)
+            for index, batch in enumerate(learner.rollout_buffer.get(self.batch_size)):
+                evaluation = learner.evaluate(batch, detailed=index == 0)
                 loss = self._loss(evaluation)
                 diagnostics.record(evaluation.metrics | {"loss": loss})
                 if learner.beyond_target_kl(evaluation):
@@ -113,8 +113,9 @@ class SeparateUpdate:
     def _actor(self, learner: Learner, diagnostics: Diagnostics) -> None:
         for _ in range(self.n_epochs):
             diagnostics.epochs += 1
-            for batch in learner.rollout_buffer.get(None if self.n_critic_updates else self.batch_size):
-                evaluation = learner.evaluate(batch)
+            minibatches = learner.rollout_buffer.get(None if self.n_critic_updates else self.batch_size)
+            for index, batch in enumerate(minibatches):
+                evaluation = learner.evaluate(batch, detailed=index == 0)
                 diagnostics.record(evaluation.metrics | {"loss": evaluation.policy_loss})
                 if learner.beyond_target_kl(evaluation):
                     return

@@ -192,8 +192,8 @@ def test_logged_values_are_means_over_all_minibatches(tmp_path: Path) -> None:
     losses: list[float] = []
     evaluate = model.evaluate
 
-    def recorded(batch: Any) -> Any:
-        evaluation = evaluate(batch)
+    def recorded(batch: Any, detailed: bool = False) -> Any:
+        evaluation = evaluate(batch, detailed)
         losses.append((evaluation.policy_loss + 0.5 * evaluation.value_loss).item())
         return evaluation
 
