@@ -12,8 +12,8 @@ class AdaptiveEta:
     """eta = min(1 / max(-A), eta_kl): the target pi_old (1 + eta A) stays a distribution, and the KL near its target.
 
     eta_kl follows the KL measured after each update: multiplied by `factor` when below target / tolerance, divided by
-    it when above target * tolerance. Advantages are those that the objective sees. At unit scale the first bound keeps eta
-    below about 0.3; where it binds, the KL stays under its target.
+    it when above target * tolerance. Advantages are those that the objective sees. At unit scale the first bound keeps
+    eta below about 0.3; where it binds, the KL stays under its target.
     """
 
     eta_kl: float = 0.3
