@@ -21,7 +21,7 @@ class SPMA:
     renormalised.
     Both have the same expectation where 1 + eta A >= 0; where it is negative the second ignores the sample (the share
     of such samples is `negative_target`). `kl="sampled"` takes the released estimator r - 1 - log r in place of the
-    closed form. Then a single sample is bounded below iff 1 + eta A >= 0; with the closed form, iff pi_old(a) >= eta |A|.
+    closed form. A single sample is then bounded below iff 1 + eta A >= 0; by the closed form iff pi_old(a) >= eta |A|.
     """
 
     eta: ScalarLike

@@ -9,30 +9,30 @@ from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat
 if TYPE_CHECKING:
     from .algorithm import Algorithm
 
-LAYOUT = {
+LAYOUT: dict[str, dict[str, tuple[str, list[str]]]] = {
     "Return": {
-        "training return": ["Multiline", ["rollout/ep_rew_mean"]],
-        "evaluation return": ["Multiline", ["eval/mean_reward"]],
-        "episode length": ["Multiline", ["rollout/ep_len_mean", "eval/mean_ep_length"]],
+        "training return": ("Multiline", ["rollout/ep_rew_mean"]),
+        "evaluation return": ("Multiline", ["eval/mean_reward"]),
+        "episode length": ("Multiline", ["rollout/ep_len_mean", "eval/mean_ep_length"]),
     },
     "Policy": {
-        "KL from and to the old policy": ["Multiline", ["train/approx_kl", "train/kl_new_old", "train/kl"]],
-        "entropy [nats]": ["Multiline", ["train/entropy"]],
-        "divergence from the reference": ["Multiline", ["train/divergence", "train/head_divergence"]],
-        "smallest probability": ["Multiline", ["train/min_prob"]],
-        "support size": ["Multiline", ["train/support_size"]],
-        "standard deviation or scale": ["Multiline", ["train/std", "train/scale"]],
+        "KL from and to the old policy": ("Multiline", ["train/approx_kl", "train/kl_new_old", "train/kl"]),
+        "entropy [nats]": ("Multiline", ["train/entropy"]),
+        "divergence from the reference": ("Multiline", ["train/divergence", "train/head_divergence"]),
+        "smallest probability": ("Multiline", ["train/min_prob"]),
+        "support size": ("Multiline", ["train/support_size"]),
+        "standard deviation or scale": ("Multiline", ["train/std", "train/scale"]),
     },
     "Optimisation": {
-        "gradient norm before clipping": ["Multiline", ["train/grad_norm"]],
-        "losses": ["Multiline", ["train/loss", "train/policy_gradient_loss", "train/value_loss"]],
-        "clipped or negative share": [
+        "gradient norm before clipping": ("Multiline", ["train/grad_norm"]),
+        "losses": ("Multiline", ["train/loss", "train/policy_gradient_loss", "train/value_loss"]),
+        "clipped or negative share": (
             "Multiline",
             ["train/clip_fraction", "train/negative_target", "train/negative_share", "train/negative_curvature"],
-        ],
-        "step sizes": ["Multiline", ["train/learning_rate", "train/eta", "train/beta", "train/clip_range"]],
-        "logit norm": ["Multiline", ["train/logit_norm"]],
-        "explained variance": ["Multiline", ["train/explained_variance"]],
+        ),
+        "step sizes": ("Multiline", ["train/learning_rate", "train/eta", "train/beta", "train/clip_range"]),
+        "logit norm": ("Multiline", ["train/logit_norm"]),
+        "explained variance": ("Multiline", ["train/explained_variance"]),
     },
 }
 METRICS = ("rollout/ep_rew_mean", "eval/mean_reward", "train/entropy", "train/approx_kl")
@@ -41,8 +41,13 @@ METRICS = ("rollout/ep_rew_mean", "eval/mean_reward", "train/entropy", "train/ap
 def describe_run(model: Algorithm) -> None:
     """Write the layout and the hyperparameters once per `learn`, if the logger writes to TensorBoard."""
     writers = [f.writer for f in model.logger.output_formats if isinstance(f, TensorBoardOutputFormat)]
+    # TensorBoard reads tags as regular expressions: without the end, train/entropy would show train/entropy_loss too.
+    charts = {
+        group: {title: [kind, [f"{tag}$" for tag in tags]] for title, (kind, tags) in titles.items()}
+        for group, titles in LAYOUT.items()
+    }
     for writer in writers:
-        writer.add_custom_scalars(LAYOUT)
+        writer.add_custom_scalars(charts)
     if writers:
         hparams = HParam(_hyperparameters(model), dict.fromkeys(METRICS, 0.0))
         model.logger.record("hparams", hparams, exclude=("stdout", "log", "json", "csv"))
