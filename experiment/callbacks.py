@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger,
 
 from .config import RunConfig
 from .run_folder import RunFolder
+from .scores import with_masks
 from .signals import StopRequest
 
 
@@ -37,6 +38,7 @@ class Evaluation(EvalCallback):
         with warnings.catch_warnings():  # training and evaluation may use different backends of envs.make_vec
             warnings.filterwarnings("ignore", "Training and eval env are not of the same type")
             super()._init_callback()
+        self.model = with_masks(self.model, self.eval_env)
 
     def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
         super()._log_success_callback(locals_, globals_)

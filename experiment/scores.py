@@ -55,6 +55,26 @@ class Score:
         )
 
 
+class MaskedAgent:
+    """An agent that asks the environment which actions are valid before each prediction; all else is the agent's."""
+
+    def __init__(self, model: Any, env: Any) -> None:
+        self._model, self._env = model, env
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def predict(self, observation: Any, **kwargs: Any) -> Any:
+        """As the agent's, among the actions that `env.action_masks()` allows now."""
+        masks = np.stack(self._env.env_method("action_masks"))
+        return self._model.predict(observation, action_masks=masks, **kwargs)
+
+
+def with_masks(model: Any, env: Any) -> Any:
+    """The agent, made to heed the masks of an environment that has any (sb3-contrib's `action_masks()`)."""
+    return MaskedAgent(model, env) if env.has_attr("action_masks") else model
+
+
 def score(
     model: Any, env: Any, n_episodes: int, deterministic: bool, callback: Callable[[dict, dict], None] | None = None
 ) -> Score:
@@ -66,7 +86,13 @@ def score(
     from stable_baselines3.common.evaluation import evaluate_policy
 
     returns, lengths = evaluate_policy(
-        model, env, n_episodes, deterministic, return_episode_rewards=True, callback=callback, warn=False
+        with_masks(model, env),
+        env,
+        n_episodes,
+        deterministic,
+        return_episode_rewards=True,
+        callback=callback,
+        warn=False,
     )
     assert isinstance(returns, list) and isinstance(lengths, list)
     if not np.isfinite(returns).all():

@@ -39,7 +39,8 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
     near_softmax = beta > 4.0  # t nears 1, and only s = t - 1 has the digits of the policy
     tolerance = 1.6 * torch.finfo(gap.dtype).eps ** (1 / 3) / math.sqrt(beta)
     one, half, inverse_beta, log2_u = (gap.new_full((), c) for c in (1.0, 0.5, 1.0 / beta, -beta * LOG2_E))
-    weight = log_q.exp()
+    # Not exp(log q): the rounding of log q would bias t, and much so where the best action holds little.
+    weight = log_q.exp() if log_q.dim() else gap.new_full((), 1.0 / gap.shape[dim])
     one_step = gap.shape[dim] == 2 and not log_q.dim() and gap.dtype == torch.float32  # see `_start`
     shift, bound = _start(gap, beta, log_q, weight, dim, near_softmax)
     y, log_y = torch.empty_like(gap), torch.empty_like(gap)

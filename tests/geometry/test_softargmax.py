@@ -74,7 +74,7 @@ def test_sparse_policies_have_exact_zeros_and_no_gradient_there(d):
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 0.5, 0.7, 0.75, 0.8, 0.9, 0.99, 0.9999])
 @pytest.mark.parametrize("n", [2, 3, 6, 18])
 def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n):
-    x, d = adversarial(15_000, n, seed=n), Tsallis(alpha)  # 15,000 x 36 cases: above half a million rows
+    x, d = adversarial(28_000, n, seed=n), Tsallis(alpha)  # 28,000 x 36 cases: a million rows
     x.requires_grad_()
     log_probs = f_log_softargmax(x, d)
     exact = f_log_softargmax(x.detach().double(), d)
@@ -85,6 +85,20 @@ def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n):
     assert ((log_probs.detach().double().exp().sum(-1) - 1.0).abs() <= 1e-6).all()
     (grad,) = torch.autograd.grad(log_probs[finite].sum(), x)
     assert torch.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("n", [64, 1024, 50_257])
+def test_float32_is_right_to_rounding_where_one_action_leads_many(alpha, n):
+    """The hard case for a sum of many: a best action that holds 0.1 % to 10 % against thousands of others."""
+    generator = torch.Generator().manual_seed(n)
+    for scale in (0.1, 1.0, 30.0):
+        for lead in (0.1, 3.0, 30.0):
+            x = scale * torch.randn(4, n, generator=generator)
+            x[:, 0] = x.amax(1) + lead * torch.rand(4, generator=generator)
+            log_probs, exact = f_log_softargmax(x, Tsallis(alpha)), f_log_softargmax(x.double(), Tsallis(alpha))
+            assert ((log_probs.double() - exact).abs() <= 1e-6 + 3e-7 * exact.abs()).all()
+            assert ((log_probs.double().exp().sum(-1) - 1.0).abs() <= 1e-6).all()
 
 
 @pytest.mark.parametrize("d", [*(Tsallis(a) for a in (0.1, 0.5, 0.9, 1.5, 3.0)), JensenShannon()], ids=str)
