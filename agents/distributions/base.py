@@ -30,7 +30,7 @@ class ActionDistribution(Distribution):
 
     def f_divergence(self, divergence: Divergence, reference: Tensor | Distribution | None = None) -> Tensor:
         """D_f(self || reference) [B]; reference None is uniform. ValueError where there is no closed form."""
-        raise ValueError(f"f_divergence: {type(self).__name__} has no uniform reference, so no {divergence} divergence")
+        raise ValueError(f"f_divergence: {type(self).__name__} has no closed form of the {divergence} divergence")
 
     def diagnostics(self) -> dict[str, Tensor]:
         """What to log about the head; each value [B] or a scalar, without gradient."""

@@ -107,5 +107,5 @@ def test_bad_input_is_named():
             standard(alpha)
     with pytest.raises(ValueError, match="log_scale of shape"):
         QGaussian(torch.zeros(2, 3), torch.zeros(2), 0.5)
-    with pytest.raises(ValueError, match="no uniform reference"):
+    with pytest.raises(ValueError, match="no closed form"):
         standard(0.5).f_divergence(Tsallis(0.5))

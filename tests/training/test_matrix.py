@@ -62,7 +62,7 @@ def _refusal(algorithm: str, head: str, reference: str = "none", advantage: str 
     if head == "gaussian" and reference == "uniform":
         return "a Gaussian has no uniform reference"
     if head.startswith("q_gaussian") and reference != "none":
-        return "has no uniform reference"
+        return "has no closed form"
     return None
 
 
