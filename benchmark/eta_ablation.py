@@ -83,7 +83,7 @@ def draw(rows: list[dict[str, Any]], curves: list[list[float]], path: Path) -> N
 def main() -> None:
     """Run the grid and write table and figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--n-timesteps", type=int, default=80_000)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
