@@ -91,6 +91,15 @@ class SPMA(OnPolicy):
         super()._setup_model()
         self._adaptive = AdaptiveEta(target_kl=self.target_kl or 0.02) if self.eta == "auto" else None
 
+    def adaptive_state(self) -> dict[str, float]:
+        """The step size that the measured KL has led to, with eta="auto"."""
+        return {} if self._adaptive is None else {"eta_kl": self._adaptive.eta_kl}
+
+    def load_adaptive_state(self, state: dict[str, float]) -> None:
+        """Go on with the saved step size."""
+        if self._adaptive is not None and "eta_kl" in state:
+            self._adaptive.eta_kl = float(state["eta_kl"])
+
     def beyond_target_kl(self, evaluation: Evaluation) -> bool:
         """As ever, except that with eta="auto" target_kl is what the step size aims at."""
         return self._adaptive is None and super().beyond_target_kl(evaluation)

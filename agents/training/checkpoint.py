@@ -76,6 +76,7 @@ class Saveable(BaseAlgorithm):
             "action_space": space_to_json(self.action_space),
             "n_envs": self.n_envs,
             "counters": {name: getattr(self, name) for name in COUNTERS},
+            "adaptive": self.adaptive_state(),
             "optimizer": optimizer,
             "normalizer": None if normalizer is None else normalizer.settings,
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -152,7 +153,15 @@ class Saveable(BaseAlgorithm):
         for name, value in counters.items():
             setattr(model, name, value)
         model._setup_model()
+        model.load_adaptive_state(header.get("adaptive", {}))
         return model
+
+    def adaptive_state(self) -> dict[str, float]:
+        """What an algorithm has adapted by itself, as plain numbers; nothing, unless it says otherwise."""
+        return {}
+
+    def load_adaptive_state(self, state: dict[str, float]) -> None:
+        """Put back what `adaptive_state` gave."""
 
     def _load_tensors(self, header: dict[str, Any], tensors: dict[str, np.ndarray], path: str) -> None:
         bad = _non_finite(tensors)

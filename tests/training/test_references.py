@@ -130,3 +130,10 @@ def test_adaptive_eta_keeps_the_target_a_distribution_and_the_kl_near_its_target
     model = SPMA("MlpPolicy", "CartPole-v1", eta="auto", target_kl=0.01, **settings).learn(2048)
     assert 0 < model.rollout_kl() < 0.02
     assert model.logger.name_to_value["train/negative_target"] < 0.01
+
+
+def test_the_adapted_step_size_is_saved(tmp_path: Path) -> None:
+    model = SPMA("MlpPolicy", "CartPole-v1", eta="auto", **SMALL).learn(128)
+    model.save(tmp_path / "model")
+    assert model.adaptive_state()["eta_kl"] != 0.3
+    assert SPMA.load(tmp_path / "model").adaptive_state() == model.adaptive_state()
