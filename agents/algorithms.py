@@ -273,3 +273,11 @@ class REINFORCE(OnPolicy):
     def objective(self) -> objectives.Objective:
         """-A log pi."""
         return objectives.PolicyGradient()
+
+    def _check_composition(self) -> None:
+        super()._check_composition()
+        if self.step == "armijo" and self.policy.head.has_log_std:
+            raise ValueError(
+                f"step='armijo': -A log pi of a density ({self.policy.head.name}) is unbounded below, "
+                "and a line search would follow it; use step='adam'"
+            )

@@ -13,7 +13,7 @@ from sb3_contrib.common import utils as contrib_utils
 from stable_baselines3.common.env_util import make_vec_env
 from torch import Tensor, nn
 
-from agents import LCO, MDPO, PPO, SPMA, TRPO
+from agents import LCO, MDPO, PPO, REINFORCE, SPMA, TRPO
 from agents.policies import MlpPolicy
 from agents.training.steps import ArmijoStep, GradientStep, TrustRegionStep, conjugate_gradient
 
@@ -162,6 +162,8 @@ def test_bad_arguments() -> None:
         TRPO("MlpPolicy", "CartPole-v1", target_kl=0)
     with pytest.raises(ValueError, match="step_kwargs"):
         PPO("MlpPolicy", "CartPole-v1", step="armijo", step_kwargs={"shrnk": 0.5})
+    with pytest.raises(ValueError, match=r"step='armijo': .* unbounded below"):
+        REINFORCE("MlpPolicy", "Pendulum-v1", step="armijo")
 
 
 def test_gradient_step_leaves_parameters_on_a_bad_gradient() -> None:
