@@ -180,7 +180,9 @@ def test_every_cell_solves_its_probe(algorithm: str, space: str, head: str) -> N
     cls, own = ALGORITHMS[algorithm]
     env = make_vec(SPACES[space][0], n_envs=4, seed=0)
     settings = PROBE | own | PROBE_OWN.get(algorithm, {})
-    model = cls("MlpPolicy", env, seed=0, device="cpu", policy_kwargs={"head": head}, **settings).learn(12_000)
+    # From a wide start with heavy tails the plain policy gradient drifts to where clipping makes the reward flat.
+    policy_kwargs: dict[str, Any] = {"head": head} | ({"log_std_init": -1.0} if algorithm == "REINFORCE" else {})
+    model = cls("MlpPolicy", env, seed=0, device="cpu", policy_kwargs=policy_kwargs, **settings).learn(12_000)
     action = model.predict(np.zeros(1, np.float32), deterministic=True)[0]
     np.testing.assert_allclose(action, BEST[space], atol=0.15 if space == "Box" else 0)
     with torch.no_grad():
