@@ -226,10 +226,6 @@ class TRPO(OnPolicy):
         self.cg_max_steps, self.cg_damping = int(cg_max_steps), cg_damping
         self.line_search_shrinking_factor = line_search_shrinking_factor
         self.line_search_max_iter = int(line_search_max_iter)
-        if step == "trust_region":
-            common.setdefault("step_kwargs", {})
-            names = ("cg_max_steps", "cg_damping", "line_search_shrinking_factor", "line_search_max_iter")
-            common["step_kwargs"] = {name: getattr(self, name) for name in names} | (common["step_kwargs"] or {})
         common |= {
             "n_critic_updates": n_critic_updates,
             "target_kl": target_kl,
@@ -241,6 +237,12 @@ class TRPO(OnPolicy):
     def objective(self) -> objectives.Objective:
         """-r A; the trust region is the step's."""
         return objectives.TrustRegion()
+
+    def step_settings(self) -> dict[str, Any]:
+        """sb3-contrib's arguments, for the step that takes them; step_kwargs goes before them."""
+        names = ("cg_max_steps", "cg_damping", "line_search_shrinking_factor", "line_search_max_iter")
+        own = {name: getattr(self, name) for name in names} if self.step == "trust_region" else {}
+        return own | super().step_settings()
 
 
 class REINFORCE(OnPolicy):

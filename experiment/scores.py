@@ -66,8 +66,9 @@ class MaskedAgent:
 
     def predict(self, observation: Any, **kwargs: Any) -> Any:
         """As the agent's, among the actions that `env.action_masks()` allows now."""
-        masks = np.stack(self._env.env_method("action_masks"))
-        return self._model.predict(observation, action_masks=masks, **kwargs)
+        from agents.training.masking import action_masks
+
+        return self._model.predict(observation, action_masks=action_masks(self._env), **kwargs)
 
 
 def with_masks(model: Any, env: Any) -> Any:

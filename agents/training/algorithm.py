@@ -213,9 +213,13 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         divergence = divergence_from_name(self.regularizer)
         return Regularizer(divergence, self.scalar("reg_coef"), self.reg_where)
 
+    def step_settings(self) -> dict[str, Any]:
+        """The settings of the optimiser step: step_kwargs, and what a subclass takes as arguments of its own."""
+        return self.step_kwargs or {}
+
     def _make_update(self) -> Update:
         """Joint or separate, with the steps that were asked for."""
-        policy, settings = self.policy, self.step_kwargs or {}
+        policy, settings = self.policy, self.step_settings()
         if self.step == "adam" and not self.separate and not self.n_critic_updates:
             step = GradientStep(policy.optimizer, list(policy.parameters()), self.max_grad_norm)
             return JointUpdate(step, self.n_epochs, self.batch_size, self.vf_coef)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,11 @@ def test_gradient_step_leaves_parameters_on_a_bad_gradient() -> None:
     with pytest.raises(FloatingPointError, match="gradient's norm is nan"):
         step(loss, lambda: loss, lambda: loss)
     assert torch.equal(parameter.detach(), torch.ones(2))
+
+
+def test_a_loaded_trpo_heeds_the_arguments_it_is_given(tmp_path: Path) -> None:
+    TRPO("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
+    loaded = TRPO.load(tmp_path / "model", cg_damping=0.5)
+    assert loaded._update.actor_step.cg_damping == 0.5
+    explicit = TRPO("MlpPolicy", "CartPole-v1", step_kwargs={"cg_damping": 0.3}, **SMALL)
+    assert explicit._update.actor_step.cg_damping == 0.3
