@@ -36,8 +36,9 @@ class Transition(NamedTuple):
     terminated: np.ndarray  # [N] bool
     truncated: np.ndarray  # [N] bool
     final_observations: Observations  # [N, ...] the true last observations, meaningful where an episode ended
-    episode_returns: np.ndarray  # [K] of the episodes that ended in this step
+    episode_returns: np.ndarray  # [K] of the recorded episodes that ended in this step
     episode_lengths: np.ndarray  # [K]
+    episode_rows: np.ndarray  # [K] int64, their environments
 
 
 class RolloutBuffer:
@@ -165,10 +166,8 @@ class Stepper:
             return self._by_infos(actions)
         step = Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
         infos: list[dict[str, Any]] = [{} for _ in range(self.env.num_envs)]
-        if len(step.episode_returns):
-            ended = np.flatnonzero(step.terminated | step.truncated)
-            for index, ret, length in zip(ended, step.episode_returns, step.episode_lengths, strict=False):
-                infos[index] = {"episode": {"r": float(ret), "l": int(length)}}
+        for row, ret, length in zip(step.episode_rows, step.episode_returns, step.episode_lengths, strict=True):
+            infos[row] = {"episode": {"r": float(ret), "l": int(length)}}
         return step, infos
 
     def _by_infos(self, actions: np.ndarray) -> tuple[Transition, list[dict[str, Any]]]:
@@ -181,9 +180,10 @@ class Stepper:
             final = _copy(observations)  # type: ignore[arg-type]
             for index in np.flatnonzero(truncated):
                 _assign(final, int(index), infos[index]["terminal_observation"])
-        ended = [info["episode"] for info in infos if "episode" in info]
-        returns, lengths = (np.array([episode[key] for episode in ended]) for key in ("r", "l"))
-        return Transition(observations, rewards, dones & ~truncated, truncated, final, returns, lengths), infos  # type: ignore[arg-type]
+        rows = [row for row, info in enumerate(infos) if "episode" in info]
+        returns, lengths = (np.array([infos[row]["episode"][key] for row in rows]) for key in ("r", "l"))
+        episodes = returns, lengths, np.array(rows, np.int64)
+        return Transition(observations, rewards, dones & ~truncated, truncated, final, *episodes), infos  # type: ignore[arg-type]
 
 
 def _copy(observations: Observations) -> Observations:

@@ -29,9 +29,10 @@ class StepArrays(NamedTuple):
     final_observations: Observations  # [N, ...] meaningful where an episode ended; `observations` itself if none did
     episode_returns: np.ndarray  # [K] float64 clean returns of the recorded episodes that ended, in env order
     episode_lengths: np.ndarray  # [K] int64
+    episode_rows: np.ndarray  # [K] int64, the environments of these episodes (a lost life ends none)
 
 
-NO_RETURNS, NO_LENGTHS = np.zeros(0), np.zeros(0, np.int64)
+NO_EPISODES = np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64)  # returns, lengths and rows of none
 
 
 class ArrayStepping:
@@ -74,21 +75,22 @@ def array_step(venv: VecEnv, actions: np.ndarray) -> StepArrays:
 def arrays_from_infos(observations: Any, rewards: np.ndarray, dones: np.ndarray, infos: Any) -> StepArrays:
     """The arrays behind what SB3's `step` returned."""
     truncated = np.zeros(len(dones), bool)
-    final, returns, lengths = observations, NO_RETURNS, NO_LENGTHS
+    final, episodes = observations, NO_EPISODES
     if dones.any():
         final = copy_rows(observations)
         for row in np.flatnonzero(dones).tolist():
             truncated[row] = infos[row]["TimeLimit.truncated"]
             set_row(final, row, infos[row]["terminal_observation"])
-        returns, lengths = episode_arrays(info for info, done in zip(infos, dones, strict=True) if done)
+        episodes = episode_arrays((row, infos[row]) for row in np.flatnonzero(dones).tolist())
     rewards = rewards.astype(np.float32, copy=False)
-    return StepArrays(observations, rewards, dones & ~truncated, truncated, final, returns, lengths)
+    return StepArrays(observations, rewards, dones & ~truncated, truncated, final, *episodes)
 
 
-def episode_arrays(infos: Iterable[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns [K] and lengths [K] of the episodes that these infos record."""
-    records = [info["episode"] for info in infos if "episode" in info]
-    return np.array([r["r"] for r in records], np.float64), np.array([r["l"] for r in records], np.int64)
+def episode_arrays(infos: Iterable[tuple[int, dict[str, Any]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns, lengths and rows [K] of the episodes that these (row, info) record."""
+    records = [(info["episode"]["r"], info["episode"]["l"], row) for row, info in infos if "episode" in info]
+    returns, lengths, rows = zip(*records, strict=True) if records else ((), (), ())
+    return np.array(returns, np.float64), np.array(lengths, np.int64), np.array(rows, np.int64)
 
 
 def empty_rows(space: spaces.Space, n: int) -> Observations:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from .arrays import NO_LENGTHS, NO_RETURNS, ArrayStepping, StepArrays, copy_rows, empty_rows, episode_arrays, set_row
+from .arrays import NO_EPISODES, ArrayStepping, StepArrays, copy_rows, empty_rows, episode_arrays, set_row
 
 
 class InProcessVecEnv(ArrayStepping, DummyVecEnv):
@@ -46,12 +46,12 @@ class InProcessVecEnv(ArrayStepping, DummyVecEnv):
             else:
                 observations[row] = observation  # type: ignore[index]
         if not ended:
-            return StepArrays(observations, rewards, terminated, truncated, observations, NO_RETURNS, NO_LENGTHS)
+            return StepArrays(observations, rewards, terminated, truncated, observations, *NO_EPISODES)
         final = copy_rows(observations)
         for row, last in ended:
             set_row(final, row, last)
-        returns, lengths = episode_arrays(infos[row] for row, _ in ended)
-        return StepArrays(observations, rewards, terminated, truncated, final, returns, lengths)
+        episodes = episode_arrays((row, infos[row]) for row, _ in ended)
+        return StepArrays(observations, rewards, terminated, truncated, final, *episodes)
 
     def _last_infos(self) -> list[dict[str, Any]]:
         return [dict(info) for info in self._infos]

@@ -24,7 +24,7 @@ from ..noise import noisy_space
 from ..noisy_cartpole import DEFAULT_REWARD_NOISE
 from ..recorder import episode_record, open_monitor_file
 from ..single import EnvOptions, brings_own_noise
-from .arrays import NO_LENGTHS, NO_RETURNS, ArrayStepping, StepArrays
+from .arrays import NO_EPISODES, ArrayStepping, StepArrays
 
 NATIVE_IDS = ("CartPole-v1", "NoisyCartPole-v1")
 
@@ -86,12 +86,13 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         truncated &= ~terminated
         self._returns += rewards
         self._lengths += 1
-        returns, lengths = NO_RETURNS, NO_LENGTHS
+        episodes = NO_EPISODES
         self._records = {}
         ended = terminated | truncated
         if ended.any():
-            returns, lengths = self._returns[ended], self._lengths[ended]
-            self._record(np.flatnonzero(ended))
+            rows = np.flatnonzero(ended)
+            episodes = self._returns[rows], self._lengths[rows], rows
+            self._record(rows)
             observations = final.copy()
             observations[ended] = self._restart(ended)
             final = self._noisy(final)
@@ -99,7 +100,7 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         if self.reward_noise:
             rewards = rewards + self.reward_noise * self.rng.standard_normal(self.num_envs, np.float32)
         noisy = self._noisy(observations)
-        return StepArrays(noisy, rewards, terminated, truncated, final if ended.any() else noisy, returns, lengths)
+        return StepArrays(noisy, rewards, terminated, truncated, final if ended.any() else noisy, *episodes)
 
     def _restart(self, rows: np.ndarray) -> np.ndarray:
         """Draw new initial states [K, 4] for the chosen rows, as the vector environment itself would one step later."""

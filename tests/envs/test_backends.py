@@ -31,7 +31,7 @@ def plain_loop(make: Callable[[], gymnasium.Env], n: int, seed: int, actions: np
         members = [make() for _ in range(n)]
     first = [env.reset(seed=seed + i)[0] for i, env in enumerate(members)]
     nothing = np.zeros(0)
-    yield StepArrays(np.array(first), nothing, nothing, nothing, nothing, nothing, nothing)
+    yield StepArrays(np.array(first), *[nothing] * 7)
     returns, lengths = np.zeros(n), np.zeros(n, int)
     for row in actions:
         observations, rewards, terminations, truncations, finals, ended = [], [], [], [], [], []
@@ -44,12 +44,12 @@ def plain_loop(make: Callable[[], gymnasium.Env], n: int, seed: int, actions: np
             terminations.append(terminated)
             truncations.append(truncated and not terminated)
             if terminated or truncated:
-                ended.append((returns[i], lengths[i]))
+                ended.append((returns[i], lengths[i], i))
                 returns[i] = lengths[i] = 0
                 observation = env.reset()[0]
             observations.append(observation)
         columns = [np.array(x) for x in (observations, rewards, terminations, truncations, finals)]
-        yield StepArrays._make([*columns, np.array([r for r, _ in ended]), np.array([k for _, k in ended])])
+        yield StepArrays._make([*columns, *(np.array([episode[k] for episode in ended]) for k in range(3))])
 
 
 def assert_same(venv: VecEnv, reference: Iterator[StepArrays], actions: np.ndarray) -> dict[str, int]:
@@ -66,6 +66,7 @@ def assert_same(venv: VecEnv, reference: Iterator[StepArrays], actions: np.ndarr
         np.testing.assert_array_equal(step.final_observations[ended], expected.final_observations[ended])
         np.testing.assert_allclose(step.episode_returns, expected.episode_returns, atol=1e-6)
         np.testing.assert_array_equal(step.episode_lengths, expected.episode_lengths)
+        np.testing.assert_array_equal(step.episode_rows, expected.episode_rows)
         counts = {name: count + int(getattr(expected, name).sum()) for name, count in counts.items()}
     return counts
 
