@@ -26,6 +26,7 @@ from .arguments import check_arguments, check_batch, check_settings
 from .checkpoint import Saveable
 from .dashboard import describe_run
 from .env_plugins import load_env_plugins
+from .losses import MinibatchLoss
 from .masking import mask_size
 from .references import ReferencePolicy, check_reference
 from .rollouts import RolloutBuffer, Stepper
@@ -204,6 +205,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self._objective = self.objective()
         self._regularizer = self._make_regularizer()
         self._reference = ReferencePolicy("uniform" if self._regularizer is None else self.reg_reference, self.policy)
+        self._loss = self._make_loss()
         self._check_composition()
         self._update = self._make_update()
 
@@ -212,6 +214,17 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
             return None
         divergence = divergence_from_name(self.regularizer)
         return Regularizer(divergence, self.scalar("reg_coef"), self.reg_where)
+
+    def _make_loss(self) -> MinibatchLoss:
+        reference = self._reference.policy
+        return MinibatchLoss(
+            self.policy.head,
+            self._objective,
+            self.scalar("ent_coef"),
+            self._regularizer,
+            None if reference is None else reference.head,
+            None if self.clip_range_vf is None else self.scalar("clip_range_vf"),
+        )
 
     def step_settings(self) -> dict[str, Any]:
         """The settings of the optimiser step: step_kwargs, and what a subclass takes as arguments of its own."""

@@ -11,10 +11,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import kl_divergence
 
-from ..objectives import value_loss
-from ..objectives.base import sampled_kl_new_old, sampled_kl_old_new, sampled_log_ratio
+from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
 from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .diagnostics import Diagnostics, detailed_diagnostics
@@ -75,6 +74,7 @@ class OnPolicy(Algorithm):
 
     def _compute_advantages(self, buffer: RolloutBuffer) -> None:
         """Rewards (with the coupled penalty) to advantages and value targets."""
+        self._add_reference(buffer)
         going_on = ~buffer.truncated
         following = np.concatenate([buffer.values[1:], self._values(self._last_obs)[None]])
         buffer.next_values[going_on] = following[going_on]
@@ -86,15 +86,19 @@ class OnPolicy(Algorithm):
         buffer.returns = buffer.advantages + buffer.values
         buffer.policy_advantages = self._policy_advantages(buffer)
 
+    def _add_reference(self, buffer: RolloutBuffer) -> None:
+        """The reference policy's parameters at each state, where it is a network: frozen for the whole update."""
+        if self._reference.policy is not None:
+            batches = buffer.get(self.batch_size, shuffle=False)
+            buffer.reference = buffer.by_time([self._reference.parameters(batch.observations) for batch in batches])
+
     @torch.no_grad()
     def _reward_penalty(self, buffer: RolloutBuffer) -> np.ndarray | float:
         """reg_coef D_f(pi(.|s_t) || reference), [T, N], where it enters the reward; else 0."""
         if self._regularizer is None or not self._regularizer.in_reward:
             return 0.0
         parts = [
-            self._regularizer.penalty(
-                self.policy.head(batch.behaviour, batch.masks), self._reference(batch.observations, batch.masks)
-            )
+            self._regularizer.penalty(self.policy.head(batch.behaviour, batch.masks), self._loss.reference(batch))
             for batch in buffer.get(self.batch_size, shuffle=False)
         ]
         return buffer.by_time(parts).astype(np.float32)
@@ -129,44 +133,26 @@ class OnPolicy(Algorithm):
     def evaluate(self, batch: Minibatch, detailed: bool = False) -> Evaluation:
         """Policy and value loss of a minibatch at the current parameters, and what to log of it."""
         parameters, values, action_values = self.policy.evaluate(batch.observations)
-        new, old = self.policy.head(parameters, batch.masks), self.policy.head(batch.behaviour, batch.masks)
-        advantages = self.scaled_advantages(batch.advantages, old)
-        losses, metrics = self._objective(new, old, batch.actions, advantages)
-        entropy = new.entropy()
-        policy_loss = losses.mean() - self.scalar("ent_coef") * entropy.mean()
-        if self._regularizer is not None:
-            divergence = self._regularizer.divergence_of(new, self._reference(batch.observations, batch.masks))
-            metrics["divergence"] = divergence
-            if self._regularizer.in_loss:
-                policy_loss = policy_loss + self.scalar("reg_coef") * divergence.mean()
-        critic_loss = self._critic_loss(batch, values, action_values)
-        metrics |= {"policy_gradient_loss": losses, "value_loss": critic_loss}
-        metrics |= {"entropy": entropy, "entropy_loss": -entropy, **new.diagnostics()}  # type: ignore[attr-defined]
-        if losses.requires_grad:  # a line search wants the loss alone
-            log_ratio = sampled_log_ratio(new, old, batch.actions).detach()
-            metrics["kl_new_old"] = sampled_kl_new_old(log_ratio)
+        batch = batch._replace(advantages=self.scaled_advantages(batch))
+        losses = self._loss(parameters, values, action_values, batch)
+        metrics = losses.metrics
         if detailed:
-            metrics |= detailed_diagnostics(new, advantages, losses, parameters)
-        return Evaluation(policy_loss, critic_loss, metrics)
+            new = self.policy.head(parameters, batch.masks)
+            metrics |= detailed_diagnostics(new, batch.advantages, losses.objective, parameters)
+        return Evaluation(losses.policy.mean(), losses.value.mean(), metrics)
 
-    def scaled_advantages(self, advantages: Tensor, old: Distribution) -> Tensor:
+    def scaled_advantages(self, batch: Minibatch) -> Tensor:
         """Advantages [B] or [B, A] of a minibatch as the objective takes them."""
         if not self.normalize_advantage or self.normalize_per != "minibatch":
-            return advantages
-        return normalized(advantages, old.probs if self.advantage == "dense" else None)  # type: ignore[attr-defined]
+            return batch.advantages
+        if self.advantage == "sampled":
+            return normalized(batch.advantages)
+        old = self.policy.head(batch.behaviour, batch.masks)
+        return normalized(batch.advantages, old.probs)  # type: ignore[attr-defined]
 
     def critic_loss(self, batch: Minibatch) -> Tensor:
         """The value loss of a minibatch alone."""
-        return self._critic_loss(batch, *self.policy.evaluate_critic(batch.observations))
-
-    def _critic_loss(self, batch: Minibatch, values: Tensor, action_values: Tensor | None) -> Tensor:
-        """Squared error of V, and of Q at the sampled actions where there is a Q-critic, to the returns."""
-        clip_range_vf = None if self.clip_range_vf is None else self.scalar("clip_range_vf")
-        loss = value_loss(values, batch.returns, batch.old_values, clip_range_vf).mean()
-        if action_values is not None:
-            chosen = action_values.gather(-1, batch.actions.unsqueeze(-1)).squeeze(-1)
-            loss = loss + value_loss(chosen, batch.returns).mean()
-        return loss
+        return self._loss.value(*self.policy.evaluate_critic(batch.observations), batch).mean()
 
     def kl(self, batch: Minibatch) -> Tensor:
         """Mean KL(new || old) of a minibatch at the current parameters."""

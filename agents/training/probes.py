@@ -38,7 +38,7 @@ def negative_curvature(model: OnPolicy, n_states: int = 256, tolerance: float = 
     with torch.no_grad():
         parameters = model.policy.evaluate(batch.observations)[0].double()
     old = model.policy.head(batch.behaviour.double(), batch.masks)
-    advantages = model.scaled_advantages(batch.advantages.double(), old)
+    advantages = model.scaled_advantages(batch._replace(advantages=batch.advantages.double()))
 
     def losses(parameters: Tensor) -> Tensor:
         return model._objective(model.policy.head(parameters, batch.masks), old, batch.actions, advantages).loss

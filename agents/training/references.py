@@ -49,10 +49,13 @@ class ReferencePolicy:
 
     def __call__(self, observations: PyTorchObs, masks: Tensor | None) -> Distribution | None:
         """The reference distribution at observations [B, ...]; None is uniform."""
-        if self.policy is None:
-            return None
-        with torch.no_grad():
-            return self.policy.head(self.policy.evaluate(observations)[0], masks)
+        return None if self.policy is None else self.policy.head(self.parameters(observations), masks)
+
+    @torch.no_grad()
+    def parameters(self, observations: PyTorchObs) -> Tensor:
+        """The reference network's head parameters [B, P] at observations [B, ...]; not for the uniform reference."""
+        assert self.policy is not None
+        return self.policy.evaluate(observations)[0]
 
     def after_update(self, n_update: int, policy: ActorCriticPolicy) -> None:
         """Renew a snapshot after every k-th update."""

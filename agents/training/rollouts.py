@@ -26,6 +26,7 @@ class Minibatch(NamedTuple):
     old_values: Tensor  # [B]
     advantages: Tensor  # [B], or dense [B, A]
     returns: Tensor  # [B]
+    reference: Tensor | None = None  # [B, P] parameters of a regulariser's reference policy; None: uniform
 
 
 class Transition(NamedTuple):
@@ -77,6 +78,7 @@ class RolloutBuffer:
         self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
         self.policy_advantages: np.ndarray = self.advantages  # what the policy learns from: [T, N], or dense [T, N, A]
+        self.reference: np.ndarray | None = None  # [T, N, P] of a regulariser's reference policy
         self.pos = 0
 
     @property
@@ -121,7 +123,15 @@ class RolloutBuffer:
         """
         total = self.buffer_size * self.n_envs
         indices = np.random.permutation(total) if shuffle else np.arange(total)
-        arrays = self.actions, self.behaviour, self.masks, self.values, self.policy_advantages, self.returns
+        arrays = (
+            self.actions,
+            self.behaviour,
+            self.masks,
+            self.values,
+            self.policy_advantages,
+            self.returns,
+            self.reference,
+        )
         data = [None if array is None else self._flat(array) for array in (self.observations, *arrays)]
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
