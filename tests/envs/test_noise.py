@@ -139,7 +139,7 @@ def test_spec_rebuilds_the_same_env() -> None:
     assert env.spec is not None
     again = gymnasium.make(env.spec)
     assert str(again) == str(env)
-    assert again.get_wrapper_attr("std") == 2.0
+    assert again.get_wrapper_attr("noise").std == 2.0
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def test_recorder_memory_is_bounded_and_totals_are_not() -> None:
 
 
 def test_own_levels_of_noisy_cartpole_are_replaced_not_added() -> None:
-    assert make_vec("NoisyCartPole-v1", backend="inprocess").get_attr("std") == [0.5]
-    assert make_vec("NoisyCartPole-v1", backend="inprocess", reward_noise=2.0).get_attr("std") == [2.0]
+    assert make_vec("NoisyCartPole-v1", backend="inprocess").get_attr("noise")[0].std == 0.5
+    assert make_vec("NoisyCartPole-v1", backend="inprocess", reward_noise=2.0).get_attr("noise")[0].std == 2.0
     quiet = make_vec("NoisyCartPole-v1", backend="inprocess", env_kwargs={"reward_noise": 0.0})
     quiet.reset()
     assert quiet.step(np.array([0]))[1] == [1.0]
