@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from .atari import protocol
     from .backends.arrays import StepArrays
     from .ids import check_env_kwargs, list_ids, resolve_id
-    from .noise import ObservationNoise, RewardNoise, StickyActions
+    from .noise_wrappers import DelayedReward, ObservationNoise, RandomAction, RewardNoise, StickyActions
     from .normalize import VecNormalize
     from .vector import BACKENDS, make_vec
 
 __all__ = [
     "BACKENDS",
+    "DelayedReward",
     "ObservationNoise",
+    "RandomAction",
     "RewardNoise",
     "StepArrays",
     "StickyActions",
@@ -36,10 +38,12 @@ __all__ = [
 
 _HOMES = {
     "BACKENDS": "vector",
-    "ObservationNoise": "noise",
-    "RewardNoise": "noise",
+    "DelayedReward": "noise_wrappers",
+    "ObservationNoise": "noise_wrappers",
+    "RandomAction": "noise_wrappers",
+    "RewardNoise": "noise_wrappers",
     "StepArrays": "backends.arrays",
-    "StickyActions": "noise",
+    "StickyActions": "noise_wrappers",
     "VecNormalize": "normalize",
     "check_env_kwargs": "ids",
     "list_ids": "ids",

@@ -1,139 +1,109 @@
-"""Noise on what the agent sees, does and gets, as Gymnasium wrappers that leave the reported returns clean.
+"""Levels of noise: what may be asked for, said once for the wrappers (noise_wrappers) and the arrays (noise_arrays).
 
-Each wrapper draws from its own generator, spawned from the environment's `np_random` when that is seeded. Spawning
-takes nothing from the parent's stream, so the same seed gives the same initial states with and without noise.
+In the order in which they act: a random action replaces the agent's, the previous action is executed instead (sticky),
+rewards are held back and paid in one sum, noise is added to what is paid, noise is added to what is observed.
 """
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+import math
+from dataclasses import dataclass
+from typing import Any
 
-import gymnasium
 import numpy as np
 from gymnasium import spaces
-from gymnasium.core import ActType, ObsType
-from gymnasium.utils import RecordConstructorArgs
 
 from . import checks
 
-
-class _NoiseWrapper(gymnasium.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs):
-    """Owns the generator of one kind of noise."""
-
-    rng: np.random.Generator | None = None
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsType, dict[str, Any]]:
-        """Reset; a new seed, and the first reset, start the noise anew."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        if seed is not None or self.rng is None:
-            self.rng = self.np_random.spawn(1)[0]
-        return observation, info
+NOISE_ARGUMENTS = ("reward_noise", "observation_noise", "sticky_actions", "random_action", "reward_delay")
+KINDS = ("gaussian", "uniform", "student_t")
+_DEGREES_OF_FREEDOM = 3  # of the Student t: the heaviest tails of a whole number of them that have a variance
+_UNIT = math.sqrt(3.0)  # both the half-width of a uniform variable of std 1 and the std of a Student t with 3 degrees
 
 
-class RewardNoise(_NoiseWrapper[ObsType, ActType]):
-    """r + std * N(0, 1): zero-mean Gaussian reward noise.
+@dataclass(frozen=True)
+class RewardNoiseSpec:
+    """Zero-mean noise on the reward, independent at each step.
+
+    `gaussian`: std * N(0, 1). `uniform`: on [-sqrt(3) std, sqrt(3) std]. `student_t`: std / sqrt(3) * t with 3 degrees
+    of freedom, whose tails fall like |x|^-4 (no fourth moment).
 
     Args:
-        env: what to wrap.
-        std: the STANDARD DEVIATION of the noise in units of reward (not the variance), finite and >= 0.
+        kind: one of the three.
+        std: the STANDARD DEVIATION in units of reward (not the variance), whatever the kind; finite and >= 0.
 
     Raises:
-        ValueError: std is negative or not finite.
+        ValueError: an unknown kind, or a std that is negative or not finite.
     """
 
-    def __init__(self, env: gymnasium.Env[ObsType, ActType], std: float) -> None:
-        RecordConstructorArgs.__init__(self, std=std)
-        super().__init__(env)
-        self.std = checks.number("reward_noise", std)
+    kind: str = "gaussian"
+    std: float = 0.0
 
-    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step with noise on the reward; an episode's record inside info stays what it was."""
-        assert self.rng is not None
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if "episode" in info:
-            info = _FirstRecord(info)
-        return observation, float(reward) + self.std * self.rng.standard_normal(), terminated, truncated, info
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            hint = checks.closest(self.kind, KINDS)
+            raise ValueError(f"reward_noise kind {self.kind!r}: unknown{hint} (known: {', '.join(KINDS)})")
+        checks.number("reward_noise", self.std)
 
+    @classmethod
+    def parse(cls, value: float | str) -> RewardNoiseSpec:
+        """A number is Gaussian; a string is "gaussian:0.5", "uniform:0.5", "student_t:0.5", or a number."""
+        if not isinstance(value, str):
+            return cls("gaussian", checks.number("reward_noise", value))
+        kind, colon, std = value.rpartition(":")
+        try:
+            level = float(std)
+        except ValueError:
+            raise ValueError(f"reward_noise={value!r}: must be a number or KIND:STD, as in uniform:0.5") from None
+        return cls(kind if colon else "gaussian", checks.number("reward_noise", level))
 
-class ObservationNoise(_NoiseWrapper[np.ndarray, ActType]):
-    """o + std * N(0, I): independent zero-mean Gaussian noise on every component, resets and last observations too.
-
-    Args:
-        env: what to wrap; its observation space is a Box of floats, and becomes unbounded.
-        std: the standard deviation of the noise in units of the observation, finite and >= 0.
-
-    Raises:
-        ValueError: std is negative or not finite, or the observations are not floats.
-    """
-
-    def __init__(self, env: gymnasium.Env[np.ndarray, ActType], std: float) -> None:
-        RecordConstructorArgs.__init__(self, std=std)
-        super().__init__(env)
-        self.std = checks.number("observation_noise", std)
-        self.observation_space = noisy_space(env.observation_space)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Reset; the first observation is noisy as well."""
-        observation, info = super().reset(seed=seed, options=options)
-        return self._noisy(observation), info
-
-    def step(self, action: ActType) -> tuple[np.ndarray, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step with noise on the observation."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._noisy(observation), reward, terminated, truncated, info
-
-    def _noisy(self, observation: np.ndarray) -> np.ndarray:
-        assert self.rng is not None
-        return (observation + self.std * self.rng.standard_normal(observation.shape)).astype(observation.dtype)
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """n values [n] float32."""
+        if self.kind == "gaussian":
+            noise = rng.standard_normal(n, np.float32)
+            noise *= self.std
+        elif self.kind == "uniform":
+            noise = rng.random(n, np.float32)
+            noise -= 0.5
+            noise *= 2.0 * _UNIT * self.std
+        else:
+            noise = (rng.standard_t(_DEGREES_OF_FREEDOM, n) * (self.std / _UNIT)).astype(np.float32)
+        return noise
 
 
-class StickyActions(_NoiseWrapper[ObsType, ActType]):
-    """With some probability the previous action is executed instead (Machado et al. 2018, section 5.2).
+@dataclass(frozen=True)
+class NoiseLevels:
+    """All kinds of noise on one environment; `NoiseLevels()` is none. ValueError for a level out of range."""
 
-    Args:
-        env: what to wrap.
-        repeat_probability: in [0, 1); the first action of an episode is always executed.
+    reward: RewardNoiseSpec = RewardNoiseSpec()
+    observation: float = 0.0  # standard deviation, in units of the observation
+    sticky: float = 0.0  # probability in [0, 1) that the action executed before is executed again
+    random_action: float = 0.0  # probability in [0, 1) that a uniformly random action is executed
+    reward_delay: int = 0  # rewards are paid every so many steps, in one sum, and at the end; 0 and 1: at once
 
-    Raises:
-        ValueError: the probability is outside [0, 1).
-    """
+    def __post_init__(self) -> None:
+        checks.number("observation_noise", self.observation)
+        checks.probability("sticky_actions", self.sticky)
+        checks.probability("random_action", self.random_action)
+        checks.integer("reward_delay", self.reward_delay, 0)
 
-    def __init__(self, env: gymnasium.Env[ObsType, ActType], repeat_probability: float) -> None:
-        RecordConstructorArgs.__init__(self, repeat_probability=repeat_probability)
-        super().__init__(env)
-        self.repeat_probability = checks.probability("sticky_actions", repeat_probability)
-        self.last_action: ActType | None = None
+    @classmethod
+    def parse(
+        cls,
+        reward_noise: float | str = 0.0,
+        observation_noise: float = 0.0,
+        sticky_actions: float = 0.0,
+        random_action: float = 0.0,
+        reward_delay: int = 0,
+    ) -> NoiseLevels:
+        """From the arguments of `make_vec`."""
+        reward = RewardNoiseSpec.parse(reward_noise)
+        return cls(reward, observation_noise, sticky_actions, random_action, reward_delay)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsType, dict[str, Any]]:
-        """Reset and forget the last action."""
-        self.last_action = None
-        return super().reset(seed=seed, options=options)
-
-    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step with this action or the one executed before."""
-        assert self.rng is not None
-        if self.last_action is None or self.rng.random() >= self.repeat_probability:
-            self.last_action = action
-        return self.env.step(self.last_action)
-
-
-def add_noise(
-    env: gymnasium.Env, reward_noise: float = 0.0, observation_noise: float = 0.0, sticky_actions: float = 0.0
-) -> gymnasium.Env:
-    """Wrap env in the kinds of noise that are not zero."""
-    if sticky_actions:
-        env = StickyActions(env, sticky_actions)
-    if reward_noise:
-        env = RewardNoise(env, reward_noise)
-    if observation_noise:
-        env = ObservationNoise(env, observation_noise)
-    return env
+    @property
+    def any(self) -> bool:
+        """Whether there is any noise at all."""
+        return bool(self.reward.std or self.observation or self.sticky or self.random_action or self.reward_delay > 1)
 
 
 def noisy_space(space: spaces.Space) -> spaces.Box:
@@ -143,12 +113,20 @@ def noisy_space(space: spaces.Space) -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, space.shape, space.dtype.type)
 
 
-class _FirstRecord(dict[str, Any]):
-    """An info whose `episode` is final: a `Monitor` around the noise would replace the clean return by the noisy one.
+def check_random_action(space: spaces.Space) -> None:
+    """Whether there is a uniform distribution on a space of actions; ValueError if not."""
+    if isinstance(space, spaces.Box) and space.is_bounded():
+        return
+    if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        raise ValueError(f"random_action: there is no uniformly random action in {space}")
 
-    SB3's `make_vec_env` always adds such a Monitor.
-    """
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        if key != "episode" or key not in self:
-            super().__setitem__(key, value)
+def random_actions(space: Any, rng: np.random.Generator, n: int) -> np.ndarray:
+    """n uniformly random actions [n, ...] of a space that `check_random_action` accepts."""
+    if isinstance(space, spaces.Discrete):
+        return rng.integers(space.start, space.start + space.n, n)
+    if isinstance(space, spaces.MultiDiscrete):
+        return rng.integers(space.start, space.start + space.nvec, (n, *space.shape))
+    if isinstance(space, spaces.MultiBinary):
+        return rng.integers(0, 2, (n, *space.shape), space.dtype)
+    return rng.uniform(space.low, space.high, (n, *space.shape)).astype(space.dtype)

@@ -15,7 +15,8 @@ from gymnasium.wrappers import FrameStackObservation
 
 from .atari import AtariProtocol, make_game, shape_for_training
 from .mujoco import is_mujoco, quiet_deprecations
-from .noise import add_noise
+from .noise import NoiseLevels
+from .noise_wrappers import add_noise
 from .recorder import EpisodeRecorder
 
 
@@ -25,9 +26,7 @@ class EnvOptions:
 
     spec: EnvSpec
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    reward_noise: float = 0.0
-    observation_noise: float = 0.0
-    sticky_actions: float = 0.0
+    noise: NoiseLevels = field(default_factory=NoiseLevels)
     frame_stack: int | None = None
     max_episode_steps: int | None = None
     render_mode: str | None = None
@@ -59,7 +58,7 @@ def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
             env = gymnasium.make(options.spec, max_episode_steps=options.max_episode_steps, **kwargs)
         if not brings_own_noise(options.spec):
             env = EpisodeRecorder(env)
-    env = add_noise(env, options.reward_noise, options.observation_noise, options.sticky_actions)
+    env = add_noise(env, options.noise)
     if options.frame_stack is not None:
         # Zeros before the first frame, as SB3's VecFrameStack and ALE's own vector environment have them.
         env = FrameStackObservation(env, options.frame_stack, padding_type="zero")

@@ -15,6 +15,7 @@ from .backends.inprocess import InProcessVecEnv
 from .backends.native import NATIVE_IDS, NativeVecEnv
 from .backends.sb3 import DummyVecEnv, SubprocVecEnv
 from .ids import check_env_kwargs, resolve_id
+from .noise import NOISE_ARGUMENTS, NoiseLevels
 from .normalize import VecNormalize
 from .single import EnvOptions, brings_own_noise
 
@@ -36,9 +37,11 @@ def make_vec(
     *,
     training: bool = True,
     env_kwargs: Mapping[str, Any] | None = None,
-    reward_noise: float = 0.0,
+    reward_noise: float | str = 0.0,
     observation_noise: float = 0.0,
     sticky_actions: float = 0.0,
+    random_action: float = 0.0,
+    reward_delay: int = 0,
     frame_stack: int | None = None,
     monitor_dir: str | Path | None = None,
     render_mode: str | None = None,
@@ -61,11 +64,13 @@ def make_vec(
         training: False for evaluation: no reward clipping, no episode end by life loss, frozen statistics and rewards
             that are not normalised.
         env_kwargs: arguments of the environment's constructor.
-        reward_noise: standard deviation of Gaussian reward noise, in reward units; 0 adds none (NoisyCartPole-v1 then
-            keeps its own level, and takes any other instead of it).
+        reward_noise: STANDARD DEVIATION of the reward noise in reward units, or "gaussian:0.5", "uniform:0.5",
+            "student_t:0.5"; 0 adds none (NoisyCartPole-v1 then keeps its own level, and takes any other instead of it).
         observation_noise: standard deviation of Gaussian observation noise; as above.
         sticky_actions: probability that the previous action is executed instead; as above. On Atari it replaces the
             emulator's probability per frame.
+        random_action: probability that a uniformly random action is executed instead of the agent's.
+        reward_delay: rewards are paid in one sum every so many steps, and at the end of the episode; 0 pays at once.
         frame_stack: stack the last k observations along a new first axis (Atari: 4 unless given).
         monitor_dir: folder for SB3's `<i>.monitor.csv`.
         render_mode: as for gymnasium.make.
@@ -84,9 +89,7 @@ def make_vec(
     options = EnvOptions(
         spec,
         dict(env_kwargs or {}),
-        checks.number("reward_noise", reward_noise),
-        checks.number("observation_noise", observation_noise),
-        checks.probability("sticky_actions", sticky_actions),
+        NoiseLevels.parse(reward_noise, observation_noise, sticky_actions, random_action, reward_delay),
         frame_stack if frame_stack is None else checks.integer("frame_stack", frame_stack, 1),
         max_episode_steps if max_episode_steps is None else checks.integer("max_episode_steps", max_episode_steps, 1),
         render_mode,
@@ -94,11 +97,13 @@ def make_vec(
     )
     if is_atari(spec):
         rules = make_protocol(spec, training, sticky_actions, frame_stack, atari)
-        options = replace(options, atari=rules, sticky_actions=0.0, frame_stack=rules.frame_stack)
+        noise = replace(options.noise, sticky=0.0)  # the emulator's own
+        options = replace(options, atari=rules, noise=noise, frame_stack=rules.frame_stack)
     elif atari:
         raise ValueError(f"atari={dict(atari)!r}: {env_id} is not an Atari game")
     if brings_own_noise(spec):
-        options = _with_own_noise(options)
+        levels = (reward_noise, observation_noise, sticky_actions, random_action, reward_delay)
+        options = _with_own_noise(options, dict(zip(NOISE_ARGUMENTS, levels, strict=True)))
     normalizer = _normalizer_arguments(normalize, training)
     venv = _make_backend(backend, options, n_envs)
     if seed is not None:
@@ -130,14 +135,13 @@ def _make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
     return InProcessVecEnv(options.env_fns(n_envs))
 
 
-def _with_own_noise(options: EnvOptions) -> EnvOptions:
+def _with_own_noise(options: EnvOptions, levels: Mapping[str, Any]) -> EnvOptions:
     """Hand the noise levels that were given to the environment's constructor."""
     kwargs = dict(options.env_kwargs)
-    for name in ("reward_noise", "observation_noise", "sticky_actions"):
-        level = getattr(options, name)
+    for name, level in levels.items():
         if level and kwargs.setdefault(name, level) != level:
             raise ValueError(f"{name}={level}: env_kwargs says {kwargs[name]}")
-    return replace(options, env_kwargs=kwargs, reward_noise=0.0, observation_noise=0.0, sticky_actions=0.0)
+    return replace(options, env_kwargs=kwargs, noise=NoiseLevels())
 
 
 def _normalizer_arguments(normalize: bool | Mapping[str, Any], training: bool) -> dict[str, Any] | None:

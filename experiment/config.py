@@ -22,7 +22,11 @@ from .values import parse_pairs, parse_value
 HYPERPARAMS = Path(agents.__file__).resolve().parent / "hyperparams"
 ENTRY_KEYS = (
     "n_envs", "n_timesteps", "policy", "normalize", "frame_stack",
-    "env_kwargs", "reward_noise", "observation_noise", "sticky_actions", "max_episode_steps", "atari",
+    "env_kwargs", "reward_noise", "observation_noise", "sticky_actions", "random_action", "reward_delay",
+    "max_episode_steps", "atari",
+)  # fmt: skip
+FLAGS_OF_THE_ENTRY = (
+    "n_timesteps", "reward_noise", "observation_noise", "sticky_actions", "random_action", "reward_delay",
 )  # fmt: skip
 STRUCTURED = ("normalize", "env_kwargs", "policy_kwargs", "atari")  # the zoo also writes these as "dict(...)" strings
 
@@ -40,9 +44,11 @@ class RunConfig:
     normalize: bool | dict[str, Any] = False
     frame_stack: int | None = None
     env_kwargs: dict[str, Any] = field(default_factory=dict)
-    reward_noise: float = 0.0
+    reward_noise: float | str = 0.0
     observation_noise: float = 0.0
     sticky_actions: float = 0.0
+    random_action: float = 0.0
+    reward_delay: int = 0
     max_episode_steps: int | None = None
     atari: dict[str, Any] | None = None
     allow_deprecated: bool = False
@@ -57,7 +63,7 @@ class RunConfig:
     hyperparams: dict[str, Any] = field(default_factory=dict)
 
     def env_arguments(self, *, training: bool) -> dict[str, Any]:
-        """Arguments of `envs.make_vec` that make this run's environment; noise on the reward is for training alone."""
+        """Arguments of `envs.make_vec` that make this run's environment; what alters rewards is for training alone."""
         return {
             "normalize": self._normalize(),
             "training": training,
@@ -65,6 +71,8 @@ class RunConfig:
             "reward_noise": self.reward_noise if training else 0.0,
             "observation_noise": self.observation_noise,
             "sticky_actions": self.sticky_actions,
+            "random_action": self.random_action,
+            "reward_delay": self.reward_delay if training else 0,
             "frame_stack": self.frame_stack,
             "max_episode_steps": self.max_episode_steps,
             "atari": self.atari,
@@ -164,10 +172,9 @@ def _with_command_line(entry: dict[str, Any], args: argparse.Namespace, algorith
         entry["policy_kwargs"] = (entry.get("policy_kwargs") or {}) | {"head": args.head}
     if args.reg is not None:
         entry |= parse_regularizer(args.reg)
-    if args.reward_noise is not None:
-        entry["reward_noise"] = args.reward_noise
-    if args.n_timesteps is not None:
-        entry["n_timesteps"] = args.n_timesteps
+    for name in FLAGS_OF_THE_ENTRY:
+        if getattr(args, name) is not None:
+            entry[name] = getattr(args, name)
     return entry
 
 

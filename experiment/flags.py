@@ -67,12 +67,7 @@ def train_parser() -> Parser:
         metavar="F[,coef=C,ref=R,where=W]",
         help="regulariser, as in tsallis:0.5,coef=0.01,ref=uniform,where=reward",
     )
-    what.add_argument(
-        "--reward-noise",
-        type=float,
-        metavar="STD",
-        help="Gaussian noise on the training reward; returns stay noise-free",
-    )
+    _noise_flags(what)
     what.add_argument(
         "-params",
         "--hyperparams",
@@ -172,6 +167,31 @@ def _run_flags(parser: Parser) -> None:
     parser.add_argument("--env", default="CartPole-v1", help="environment id (see train.py --list-envs)")
     parser.add_argument("-f", "--log-folder", "--folder", type=Path, default=Path("logs"), help="where run folders are")
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _noise_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--reward-noise",
+        type=number_or_text,
+        metavar="STD",
+        help="standard deviation of Gaussian noise on the training reward, or KIND:STD with KIND uniform or student_t; "
+        "returns stay noise-free",
+    )
+    for flag, kind, metavar, text in (
+        ("--observation-noise", float, "STD", "standard deviation of Gaussian noise on each observed number"),
+        ("--sticky-actions", float, "P", "probability that the previous action is executed instead"),
+        ("--random-action", float, "P", "probability that a uniformly random action is executed instead"),
+        ("--reward-delay", int, "STEPS", "pay the training reward in one sum every so many steps, and at the end"),
+    ):
+        group.add_argument(flag, type=kind, metavar=metavar, help=text)
+
+
+def number_or_text(text: str) -> float | str:
+    """A number where it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def positive(text: str) -> int:

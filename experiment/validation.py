@@ -124,7 +124,9 @@ def is_integer_argument(name: str) -> bool:
     """Whether an argument is a whole number by its table."""
     from agents.training.arguments import ARGUMENTS
 
-    return name == "frame_stack" or getattr(ARGUMENTS.get(name), "integer", False)
+    return name in ("frame_stack", "max_episode_steps", "reward_delay") or getattr(
+        ARGUMENTS.get(name), "integer", False
+    )
 
 
 def check_entry(entry: Mapping[str, Any], algorithm: type, env_keys: Collection[str]) -> None:

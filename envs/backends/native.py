@@ -19,8 +19,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
-from .. import checks
-from ..noise import noisy_space
+from ..noise import NOISE_ARGUMENTS, NoiseLevels
+from ..noise_arrays import ArrayNoise
 from ..noisy_cartpole import DEFAULT_REWARD_NOISE
 from ..recorder import episode_record, open_monitor_file
 from ..single import EnvOptions, brings_own_noise
@@ -34,13 +34,10 @@ class NativeVecEnv(ArrayStepping, VecEnv):
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
         kwargs = dict(options.env_kwargs)
-        levels = options.reward_noise, options.observation_noise, options.sticky_actions
+        levels = options.noise
         if brings_own_noise(options.spec):
-            defaults = {"reward_noise": DEFAULT_REWARD_NOISE, "observation_noise": 0.0, "sticky_actions": 0.0}
-            levels = tuple(kwargs.pop(name, level) for name, level in defaults.items())
-        self.reward_noise = checks.number("reward_noise", levels[0])
-        self.observation_noise = checks.number("observation_noise", levels[1])
-        self.sticky_actions = checks.probability("sticky_actions", levels[2])
+            own = {name: kwargs.pop(name) for name in NOISE_ARGUMENTS if name in kwargs}
+            levels = NoiseLevels.parse(**{"reward_noise": DEFAULT_REWARD_NOISE} | own)
         env = gymnasium.make_vec(
             "CartPole-v1",
             n_envs,
@@ -52,10 +49,8 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         assert isinstance(env, CartPoleVectorEnv)
         self.vector = env
         space = env.single_observation_space
-        super().__init__(n_envs, noisy_space(space) if self.observation_noise else space, env.single_action_space)
-        self.rng = np.random.default_rng()
-        self._last_actions = np.zeros(n_envs, np.int64)
-        self._fresh = np.ones(n_envs, bool)
+        self.noise = ArrayNoise(levels, n_envs, env.single_action_space)
+        super().__init__(n_envs, self.noise.observation_space(space), env.single_action_space)
         self._returns, self._lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
         self._records: dict[int, dict[str, Any]] = {}
         self._t_start = time.time()
@@ -71,16 +66,16 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         seed = self._seeds[0]
         observations, _ = self.vector.reset(seed=seed, options=self._options[0] or None)
         if seed is not None:
-            self.rng = self.vector.np_random.spawn(1)[0]
+            self.noise.reseed(self.vector.np_random.spawn(1)[0])
         self._reset_seeds()
         self._reset_options()
-        self._fresh[:] = True
+        self.noise.restart()
         self._returns[:], self._lengths[:] = 0.0, 0
-        return self._noisy(np.ascontiguousarray(observations))
+        return self.noise.observations(np.ascontiguousarray(observations))
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`."""
-        actions = self._executed(np.asarray(actions, np.int64).reshape(self.num_envs))
+        actions = self.noise.executed(np.asarray(actions, np.int64).reshape(self.num_envs))
         states, rewards, terminated, truncated, _ = self.vector.step(actions)
         observations = final = np.ascontiguousarray(states)
         truncated &= ~terminated
@@ -89,17 +84,16 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         episodes = NO_EPISODES
         self._records = {}
         ended = terminated | truncated
+        rewards = self.noise.rewards(rewards, ended)
         if ended.any():
             rows = np.flatnonzero(ended)
             episodes = self._returns[rows], self._lengths[rows], rows
             self._record(rows)
             observations = final.copy()
             observations[ended] = self._restart(ended)
-            final = self._noisy(final)
-        self._fresh = ended
-        if self.reward_noise:
-            rewards = rewards + self.reward_noise * self.rng.standard_normal(self.num_envs, np.float32)
-        noisy = self._noisy(observations)
+            self.noise.restart(ended)
+            final = self.noise.observations(final)
+        noisy = self.noise.observations(observations)
         return StepArrays(noisy, rewards, terminated, truncated, final if ended.any() else noisy, *episodes)
 
     def _restart(self, rows: np.ndarray) -> np.ndarray:
@@ -110,17 +104,6 @@ class NativeVecEnv(ArrayStepping, VecEnv):
         env.steps[rows] = 0
         env.prev_done[rows] = False
         return states.T.astype(np.float32)
-
-    def _executed(self, actions: np.ndarray) -> np.ndarray:
-        if self.sticky_actions:
-            repeat = (self.rng.random(self.num_envs) < self.sticky_actions) & ~self._fresh
-            actions = self._last_actions = np.where(repeat, self._last_actions, actions)
-        return actions
-
-    def _noisy(self, observations: np.ndarray) -> np.ndarray:
-        if not self.observation_noise:
-            return observations
-        return observations + self.observation_noise * self.rng.standard_normal(observations.shape, np.float32)
 
     def _record(self, rows: np.ndarray) -> None:
         for row in rows.tolist():

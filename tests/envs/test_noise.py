@@ -14,7 +14,8 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
-from envs import ObservationNoise, RewardNoise, StickyActions, make_vec
+from envs import DelayedReward, ObservationNoise, RandomAction, RewardNoise, StickyActions, make_vec
+from envs.noise import KINDS
 from envs.recorder import HISTORY, EpisodeRecorder
 from envs.registration import OUR_IDS
 
@@ -139,7 +140,7 @@ def test_spec_rebuilds_the_same_env() -> None:
     assert env.spec is not None
     again = gymnasium.make(env.spec)
     assert str(again) == str(env)
-    assert again.get_wrapper_attr("std") == 2.0
+    assert again.get_wrapper_attr("noise").std == 2.0
 
 
 @pytest.mark.parametrize(
@@ -169,10 +170,94 @@ def test_recorder_memory_is_bounded_and_totals_are_not() -> None:
 
 
 def test_own_levels_of_noisy_cartpole_are_replaced_not_added() -> None:
-    assert make_vec("NoisyCartPole-v1", backend="inprocess").get_attr("std") == [0.5]
-    assert make_vec("NoisyCartPole-v1", backend="inprocess", reward_noise=2.0).get_attr("std") == [2.0]
+    assert make_vec("NoisyCartPole-v1", backend="inprocess").get_attr("noise")[0].std == 0.5
+    assert make_vec("NoisyCartPole-v1", backend="inprocess", reward_noise=2.0).get_attr("noise")[0].std == 2.0
     quiet = make_vec("NoisyCartPole-v1", backend="inprocess", env_kwargs={"reward_noise": 0.0})
     quiet.reset()
     assert quiet.step(np.array([0]))[1] == [1.0]
     with pytest.raises(ValueError, match=r"env_kwargs says 1\.0"):
         make_vec("NoisyCartPole-v1", reward_noise=2.0, env_kwargs={"reward_noise": 1.0})
+
+
+@pytest.mark.parametrize("backend", ["native", "inprocess", "dummy"])
+def test_returns_of_array_steps_are_clean(backend: str) -> None:
+    noise = {"reward_noise": "uniform:3", "observation_noise": 0.1, "sticky_actions": 0.1, "random_action": 0.3}
+    venv = make_vec("CartPole-v1", 3, 0, backend, reward_delay=4, **noise)
+    venv.reset()
+    returns, lengths, rewards = [], [], []
+    for _ in range(300):
+        step = venv.step_arrays(np.zeros(3, np.int64))
+        returns.extend(step.episode_returns)
+        lengths.extend(step.episode_lengths)
+        rewards.append(step.rewards)
+    assert returns == lengths
+    assert len(returns) > 20
+    assert np.std(rewards) > 3.0
+
+
+def test_noise_on_atari() -> None:
+    noisy = {"reward_noise": "student_t:2", "random_action": 0.3, "sticky_actions": 0.2, "reward_delay": 3}
+    venv = make_vec("ALE/Pong-v5", 2, 0, "inprocess", max_episode_steps=40, **noisy)
+    assert venv.get_attr("random_probability") == [0.3, 0.3]
+    with pytest.raises(AttributeError):
+        venv.get_attr("repeat_probability")  # the emulator's own
+    venv.reset()
+    steps = [venv.step_arrays(np.zeros(2, np.int64)) for _ in range(80)]
+    assert sum(len(step.episode_returns) for step in steps) == 4
+    assert all(value == round(value) for step in steps for value in step.episode_returns)
+    assert np.std([step.rewards for step in steps]) > 0.5
+    with pytest.raises(ValueError, match="needs a Box of floats"):
+        make_vec("ALE/Pong-v5", 1, 0, "inprocess", observation_noise=0.1)
+
+
+def test_random_actions() -> None:
+    env = RandomAction(Echo(), 0.5)
+    env.reset(seed=0)
+    executed = []
+    for _ in range(2000):
+        _, reward, terminated, _, _ = env.step(7)
+        executed.append(float(reward))
+        if terminated:
+            env.reset()
+    others = [action for action in executed if action != 7]
+    assert len(others) / 2000 == pytest.approx(0.5, abs=0.05)
+    assert 0 <= min(others) < max(others) < 1000
+    assert np.mean(others) == pytest.approx(500, abs=40)
+    unbounded = Echo()
+    unbounded.action_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,))  # type: ignore[assignment]
+    with pytest.raises(ValueError, match="no uniformly random action"):
+        RandomAction(unbounded, 0.1)
+
+
+def test_delayed_rewards_keep_the_return_and_its_record() -> None:
+    env = DelayedReward(EpisodeRecorder(Echo()), 20)
+    env.reset(seed=0)
+    paid = []
+    for step in range(1, 51):
+        _, reward, _, _, info = env.step(step)
+        paid.append(reward)
+    assert np.flatnonzero(paid).tolist() == [19, 39, 49]
+    assert sum(paid) == info["episode"]["r"] == 50 * 51 / 2
+    env.reset()
+    assert (env.held_back, env.waited) == (0.0, 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_reward_noise(kind: str) -> None:
+    env = RewardNoise(gymnasium.make("ProbeTruncation-v0", max_episode_steps=20_000), 0.5, kind)
+    env.reset(seed=0)
+    rewards = np.array([env.step(0)[1] for _ in range(20_000)], float)
+    assert rewards.mean() == pytest.approx(1.0, abs=0.02)
+    assert rewards.std() == pytest.approx(0.5, rel=0.1 if kind == "student_t" else 0.02)
+
+
+def test_environments_have_noise_of_their_own_that_the_seed_decides() -> None:
+    for backend in ("inprocess", "native"):
+        rewards = []
+        for seed in (0, 0, 1):
+            venv = make_vec("CartPole-v1", 2, seed, backend, reward_noise="uniform:1")
+            venv.reset()
+            rewards.append(np.array([venv.step_arrays(np.array([0, 0])).rewards for _ in range(5)]))
+        np.testing.assert_array_equal(rewards[0], rewards[1])
+        assert not np.isclose(rewards[0], rewards[2]).any()
+        assert not np.isclose(rewards[0][:, 0], rewards[0][:, 1]).any()
