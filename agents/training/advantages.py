@@ -21,12 +21,17 @@ def generalized_advantages(
     """
     deltas = rewards + gamma * np.where(terminated, 0.0, next_values) - values
     decay = gamma * gae_lambda * ~ended
-    advantages = np.empty_like(deltas)
-    running = np.zeros_like(deltas[0])
-    for t in reversed(range(len(deltas))):
-        running = deltas[t] + decay[t] * running
-        advantages[t] = running
-    return advantages.astype(np.float32)
+    columns = zip(deltas.T.tolist(), decay.T.tolist(), strict=True)
+    return np.array([_discounted_sums(*column) for column in columns], np.float32).T
+
+
+def _discounted_sums(deltas: list[float], decay: list[float]) -> list[float]:
+    """x_t = delta_t + decay_t x_{t+1}, in plain floats: a call of NumPy on each short row would cost far more."""
+    running, sums = 0.0, []
+    for delta, keep in zip(reversed(deltas), reversed(decay), strict=True):
+        running = delta + keep * running
+        sums.append(running)
+    return sums[::-1]
 
 
 def normalized(advantages: Tensor, probs: Tensor | None = None) -> Tensor:

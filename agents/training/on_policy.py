@@ -18,7 +18,7 @@ from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .diagnostics import Diagnostics, detailed_diagnostics
 from .masking import action_masks
-from .rollouts import Minibatch, RolloutBuffer, Stepper, rows_of
+from .rollouts import Minibatch, RolloutBuffer, Stepper, Transition, rows_of
 from .updates import Evaluation
 
 
@@ -41,23 +41,34 @@ class OnPolicy(Algorithm):
                     obs_as_tensor(self._last_obs, self.device), self._mask_tensor(masks)
                 )
             actions = action_tensor.cpu().numpy()
-            transition, infos = take_step(self._clipped(actions))
-            new_obs, rewards = transition.observations, transition.rewards
-            dones = transition.terminated | transition.truncated
+            transition = take_step(self._clipped(actions))
+            new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
+            infos = transition.step_infos()
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
                 return False
-            self._update_info_buffer(infos, dones)
-            rollout_buffer.add(self._last_obs, actions, behaviour, masks, values, transition)
+            self.record_episodes(transition)
+            rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
+            rollout_buffer.values[n_steps] = values.cpu().numpy()
+            if masks is not None:
+                rollout_buffer.masks[n_steps] = masks
+            rollout_buffer.add(self._last_obs, behaviour.cpu().numpy(), transition)
             if transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
                 rollout_buffer.next_values[n_steps, rows] = self._values(rows_of(transition.final_observations, rows))
             self._last_obs, self._last_episode_starts = new_obs, dones
-        self._compute_advantages(rollout_buffer)
+        self.compute_advantages(rollout_buffer, self._values(self._last_obs))
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def record_episodes(self, transition: Transition) -> None:
+        """Note the episodes that ended, for `rollout/ep_rew_mean` and its like."""
+        if transition.infos is not None:
+            self._update_info_buffer(transition.infos, transition.dones)
+        elif len(transition.episode_returns):
+            self.ep_info_buffer.extend(transition.episodes())  # type: ignore[union-attr]
 
     def _clipped(self, actions: np.ndarray) -> np.ndarray:
         """Actions within the bounds of a Box; the buffer keeps the unclipped ones, whose log-probability is exact."""
@@ -72,11 +83,11 @@ class OnPolicy(Algorithm):
         with torch.no_grad():
             return self.policy.predict_values(obs_as_tensor(observations, self.device)).flatten().cpu().numpy()
 
-    def _compute_advantages(self, buffer: RolloutBuffer) -> None:
-        """Rewards (with the coupled penalty) to advantages and value targets."""
+    def compute_advantages(self, buffer: RolloutBuffer, last_values: np.ndarray) -> None:
+        """Rewards (with the coupled penalty) to advantages and value targets; last_values [N] of the next states."""
         self._add_reference(buffer)
         going_on = ~buffer.truncated
-        following = np.concatenate([buffer.values[1:], self._values(self._last_obs)[None]])
+        following = np.concatenate([buffer.values[1:], last_values[None]])
         buffer.next_values[going_on] = following[going_on]
         rewards = buffer.rewards - self._reward_penalty(buffer)
         ended = buffer.terminated | buffer.truncated
@@ -85,6 +96,7 @@ class OnPolicy(Algorithm):
         )
         buffer.returns = buffer.advantages + buffer.values
         buffer.policy_advantages = self._policy_advantages(buffer)
+        buffer.seal()
 
     def _add_reference(self, buffer: RolloutBuffer) -> None:
         """The reference policy's parameters at each state, where it is a network: frozen for the whole update."""

@@ -30,7 +30,10 @@ class Minibatch(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One step of N environments with same-step resets; the tuple that `VecEnv.step_arrays` of envs returns."""
+    """One step of N environments with same-step resets: the tuple that `VecEnv.step_arrays` of envs returns, and infos.
+
+    `infos` are SB3's, where the step was taken through SB3's interface; `step_infos` makes them elsewhere.
+    """
 
     observations: Observations  # [N, ...] the next observations to act on
     rewards: np.ndarray  # [N]
@@ -40,6 +43,26 @@ class Transition(NamedTuple):
     episode_returns: np.ndarray  # [K] of the recorded episodes that ended in this step
     episode_lengths: np.ndarray  # [K]
     episode_rows: np.ndarray  # [K] int64, their environments
+    infos: list[dict[str, Any]] | None = None
+
+    @property
+    def dones(self) -> np.ndarray:
+        """[N] bool, where an episode ended."""
+        return self.terminated | self.truncated
+
+    def step_infos(self) -> list[dict[str, Any]]:
+        """An info per environment for callbacks, with the `episode` that ended there."""
+        if self.infos is not None:
+            return self.infos
+        infos: list[dict[str, Any]] = [{} for _ in self.rewards]
+        for row, record in zip(self.episode_rows.tolist(), self.episodes(), strict=True):
+            infos[row]["episode"] = record
+        return infos
+
+    def episodes(self) -> list[dict[str, Any]]:
+        """SB3's records of the episodes that ended."""
+        ends = zip(self.episode_returns.tolist(), self.episode_lengths.tolist(), strict=True)
+        return [{"r": ret, "l": length} for ret, length in ends]
 
 
 class RolloutBuffer:
@@ -63,11 +86,11 @@ class RolloutBuffer:
         self.observations: Observations
         if isinstance(observation_space, spaces.Dict):
             self.observations = {
-                key: np.zeros((*shape, *space.shape), space.dtype)  # type: ignore[misc]
+                key: np.zeros((*shape, *space.shape), _stored(space.dtype))  # type: ignore[misc]
                 for key, space in observation_space.items()
             }
         else:
-            self.observations = np.zeros((*shape, *observation_space.shape), observation_space.dtype)  # type: ignore[misc]
+            self.observations = np.zeros((*shape, *observation_space.shape), _stored(observation_space.dtype))  # type: ignore[misc]
         if isinstance(action_space, spaces.Box):
             self.actions = np.zeros((*shape, int(np.prod(action_space.shape))), np.float32)
         else:
@@ -79,7 +102,7 @@ class RolloutBuffer:
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
         self.policy_advantages: np.ndarray = self.advantages  # what the policy learns from: [T, N], or dense [T, N, A]
         self.reference: np.ndarray | None = None  # [T, N, P] of a regulariser's reference policy
-        self.pos = 0
+        self.reset()
 
     @property
     def full(self) -> bool:
@@ -88,18 +111,13 @@ class RolloutBuffer:
 
     def reset(self) -> None:
         """Start over; the arrays are reused."""
-        self.pos = 0
+        self.pos, self._columns = 0, None
 
-    def add(
-        self,
-        observations: Observations,
-        actions: np.ndarray,
-        behaviour: Tensor,
-        masks: np.ndarray | None,
-        values: Tensor,
-        step: Transition,
-    ) -> None:
-        """Store what was seen, done and predicted at one step, and what came of it."""
+    def add(self, observations: Observations, behaviour: np.ndarray, step: Transition) -> None:
+        """Store what was seen, with what parameters the policy answered [N, P], and what came of it.
+
+        Actions, masks and values have rows of their own at `pos`, to be written beforehand or once the rollout is full.
+        """
         t = self.pos
         if isinstance(observations, dict):
             assert isinstance(self.observations, dict)
@@ -108,11 +126,7 @@ class RolloutBuffer:
         else:
             assert isinstance(self.observations, np.ndarray)
             self.observations[t] = observations
-        self.actions[t] = actions.reshape(self.actions[t].shape)
-        self.behaviour[t] = behaviour.cpu().numpy()
-        if self.masks is not None:
-            self.masks[t] = masks
-        self.values[t] = values.cpu().numpy()
+        self.behaviour[t] = behaviour
         self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
         self.pos += 1
 
@@ -123,19 +137,20 @@ class RolloutBuffer:
         """
         total = self.buffer_size * self.n_envs
         indices = np.random.permutation(total) if shuffle else np.arange(total)
-        arrays = (
-            self.actions,
-            self.behaviour,
-            self.masks,
-            self.values,
-            self.policy_advantages,
-            self.returns,
-            self.reference,
-        )
-        data = [None if array is None else self._flat(array) for array in (self.observations, *arrays)]
+        columns = self._columns or self._flattened()
         for start in range(0, total, batch_size or total):
             rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
-            yield Minibatch(*(take(column, rows) for column in data))
+            yield Minibatch(*(take(column, rows) for column in columns))
+
+    def seal(self) -> None:
+        """Flatten once for all passes of an update; what is written before the next `reset` is not seen any more."""
+        self._columns = self._flattened()
+
+    def _flattened(self) -> list[TensorObservations | None]:
+        """The fields of `Minibatch` for all transitions, [N T, ...]."""
+        inputs = self.observations, self.actions, self.behaviour, self.masks
+        targets = self.values, self.policy_advantages, self.returns, self.reference
+        return [None if array is None else self._flat(array) for array in (*inputs, *targets)]
 
     def by_time(self, parts: list[Tensor]) -> np.ndarray:
         """Results of `get(shuffle=False)`, one tensor per minibatch, as one array [T, N, ...]."""
@@ -148,6 +163,11 @@ class RolloutBuffer:
         # SB3 flattens environment by environment; with the same permutation, minibatches are then the same.
         flat = value.swapaxes(0, 1).reshape(-1, *value.shape[2:])
         return torch.as_tensor(flat, device=self.device)
+
+
+def _stored(dtype: np.dtype | None) -> np.dtype:
+    """Networks see float32: float64 observations are stored as such."""
+    return np.dtype(np.float32) if dtype == np.float64 else np.dtype(dtype)
 
 
 def take(column: TensorObservations | None, rows: Tensor) -> Any:
@@ -170,17 +190,13 @@ class Stepper:
         """Whether the fast path is there; asked of the class, since SB3's wrappers pass attributes through."""
         return hasattr(type(self.env), "step_arrays")
 
-    def __call__(self, actions: np.ndarray) -> tuple[Transition, list[dict[str, Any]]]:
-        """The transition, and SB3's info dictionaries for callbacks and episode statistics."""
+    def __call__(self, actions: np.ndarray) -> Transition:
+        """The transition, with infos where they came with it."""
         if not self.by_arrays:
             return self._by_infos(actions)
-        step = Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
-        infos: list[dict[str, Any]] = [{} for _ in range(self.env.num_envs)]
-        for row, ret, length in zip(step.episode_rows, step.episode_returns, step.episode_lengths, strict=True):
-            infos[row] = {"episode": {"r": float(ret), "l": int(length)}}
-        return step, infos
+        return Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
 
-    def _by_infos(self, actions: np.ndarray) -> tuple[Transition, list[dict[str, Any]]]:
+    def _by_infos(self, actions: np.ndarray) -> Transition:
         observations, rewards, dones, infos = self.env.step(actions)
         truncated = np.array(
             [done and info.get("TimeLimit.truncated", False) for done, info in zip(dones, infos, strict=True)]
@@ -193,7 +209,7 @@ class Stepper:
         rows = [row for row, info in enumerate(infos) if "episode" in info]
         returns, lengths = (np.array([infos[row]["episode"][key] for row in rows]) for key in ("r", "l"))
         episodes = returns, lengths, np.array(rows, np.int64)
-        return Transition(observations, rewards, dones & ~truncated, truncated, final, *episodes), infos  # type: ignore[arg-type]
+        return Transition(observations, rewards, dones & ~truncated, truncated, final, *episodes, infos)  # type: ignore[arg-type]
 
 
 def _copy(observations: Observations) -> Observations:

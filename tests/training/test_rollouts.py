@@ -58,8 +58,8 @@ def test_a_lost_life_takes_no_other_environments_episode(
     venv.reset()
     stepper = Stepper(venv)
     stepper(np.array([0, 0]))
-    step, infos = stepper(np.array([0, 0]))
+    step = stepper(np.array([0, 0]))
     assert step.terminated.tolist() == [True, True]
     assert step.episode_rows.tolist() == [1]
     assert step.episode_returns.tolist() == [2.0]
-    assert ["episode" in info for info in infos] == [False, True]
+    assert ["episode" in info for info in step.step_infos()] == [False, True]

@@ -1,0 +1,133 @@
+"""The trunk in NumPy: matrix products into buffers that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from torch import nn
+
+from .flat import FlatParameters
+from .mlp import MlpSpec
+
+CHUNK = 1024  # rows of a long batch at a time, for the sake of cache and memory
+
+
+class NumpyTrunk:
+    """Executes a `Trunk` with NumPy."""
+
+    name = "numpy"
+
+    def __init__(self, spec: MlpSpec, flat: FlatParameters) -> None:
+        weights, gradients = (
+            {p: view.numpy() for p, view in zip(flat.parameters, flat.views(buffer), strict=True)}
+            for buffer in (flat.tensor, flat.gradient_tensor)
+        )
+        self.gradient = flat.gradient
+        self._actor, self._critic = (
+            NumpyMlp(layers, spec.activation, weights, gradients) for layers in (spec.actor, spec.critic)
+        )
+        self._log_std = None if spec.log_std is None else (weights[spec.log_std], gradients[spec.log_std])
+        self._buffer = lru_cache(maxsize=16)(_buffer)
+
+    def actor(self, observations: np.ndarray) -> np.ndarray:
+        """Parameters [N, P]."""
+        return self._with_log_std("act", self._actor.forward("act", observations))
+
+    def critic(self, observations: np.ndarray) -> np.ndarray:
+        """Values [N]."""
+        starts = range(0, len(observations), CHUNK)
+        parts = [self._critic.forward("act", observations[start : start + CHUNK]).copy() for start in starts]
+        return np.concatenate(parts)[:, 0]
+
+    def forward(self, observations: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters [B, P] and values [B]."""
+        batch = self._take(observations, rows)
+        parameters = self._with_log_std("train", self._actor.forward("train", batch))
+        return parameters, self._critic.forward("train", batch)[:, 0]
+
+    def forward_critic(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Values [B]."""
+        return self._critic.forward("train", self._take(observations, rows))[:, 0]
+
+    def backward(self, d_parameters: np.ndarray | None, d_values: np.ndarray | None) -> None:
+        """Fill the gradient."""
+        if d_parameters is not None:
+            if self._log_std is not None:
+                size = len(self._log_std[1])
+                np.add.reduce(d_parameters[:, size:], 0, out=self._log_std[1])
+                d_parameters = np.ascontiguousarray(d_parameters[:, :size])
+            self._actor.backward(d_parameters)
+        if d_values is not None:
+            self._critic.backward(d_values[:, None])
+
+    def _take(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        batch = self._buffer("observations", len(rows), observations.shape[1])
+        return observations.take(rows, 0, out=batch, mode="clip")  # other modes copy once more
+
+    def _with_log_std(self, purpose: str, mean: np.ndarray) -> np.ndarray:
+        if self._log_std is None:
+            return mean
+        size = mean.shape[1]
+        parameters = self._buffer(f"{purpose} parameters", len(mean), 2 * size)
+        parameters[:, :size], parameters[:, size:] = mean, self._log_std[0]
+        return parameters
+
+
+class NumpyMlp:
+    """One network: linear layers on views of the flat buffer, the activation between them."""
+
+    def __init__(
+        self,
+        layers: Sequence[nn.Linear],
+        activation: str,
+        weights: dict[nn.Parameter, np.ndarray],
+        gradients: dict[nn.Parameter, np.ndarray],
+    ) -> None:
+        self._layers = [(weights[layer.weight], weights[layer.bias]) for layer in layers]
+        self._gradients = [(gradients[layer.weight], gradients[layer.bias]) for layer in layers]
+        self._tanh = activation == "tanh"
+        self._buffers = lru_cache(maxsize=16)(self._make_buffers)
+        self._activations: list[np.ndarray] = []  # input, and output of each layer, of the last forward for training
+
+    def forward(self, purpose: str, inputs: np.ndarray) -> np.ndarray:
+        """Outputs [B, A] for inputs [B, D]; with the purpose "train" remembered for `backward`."""
+        outputs = self._buffers(purpose, len(inputs))
+        x = inputs
+        for (weight, bias), y in zip(self._layers, outputs, strict=True):
+            np.dot(x, weight.T, out=y)
+            y += bias
+            if y is not outputs[-1]:
+                np.tanh(y, out=y) if self._tanh else np.maximum(y, 0, out=y)
+            x = y
+        if purpose == "train":
+            self._activations = [inputs, *outputs]
+        return x
+
+    def backward(self, d_outputs: np.ndarray) -> None:
+        """Fill the gradients from d_outputs [B, A]."""
+        d = d_outputs
+        deltas = self._buffers("deltas", len(d))
+        for i in reversed(range(len(self._layers))):
+            x, (d_weight, d_bias) = self._activations[i], self._gradients[i]
+            np.dot(d.T, x, out=d_weight)
+            np.add.reduce(d, 0, out=d_bias)
+            if i:
+                d = np.dot(d, self._layers[i][0], out=deltas[i - 1])
+                d *= self._slope(x)
+
+    def _slope(self, y: np.ndarray) -> np.ndarray:
+        """Derivative of the activation where it is y; overwrites y."""
+        if self._tanh:
+            np.multiply(y, y, out=y)
+            return np.subtract(1, y, out=y)
+        return np.greater(y, 0, out=y)
+
+    def _make_buffers(self, purpose: str, n: int) -> list[np.ndarray]:
+        return [np.empty((n, len(bias)), np.float32) for _, bias in self._layers]
+
+
+def _buffer(purpose: str, *shape: int) -> np.ndarray:
+    """An array [shape], one for each purpose, since the one is still in use while the other is filled."""
+    return np.empty(shape, np.float32)
