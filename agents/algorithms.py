@@ -9,7 +9,6 @@ from .policies import ActorCriticPolicy
 from .training.adaptive import AdaptiveEta
 from .training.on_policy import OnPolicy
 from .training.schedules import Schedule
-from .training.updates import Evaluation
 
 
 class PPO(OnPolicy):
@@ -100,9 +99,10 @@ class SPMA(OnPolicy):
         if self._adaptive is not None and "eta_kl" in state:
             self._adaptive.eta_kl = float(state["eta_kl"])
 
-    def beyond_target_kl(self, evaluation: Evaluation) -> bool:
+    @property
+    def kl_limit(self) -> float | None:
         """As ever, except that with eta="auto" target_kl is what the step size aims at."""
-        return self._adaptive is None and super().beyond_target_kl(evaluation)
+        return None if self._adaptive is not None else super().kl_limit
 
     def _update_scalars(self) -> None:
         super()._update_scalars()

@@ -27,6 +27,7 @@ ENTRY_KEYS = (
 )  # fmt: skip
 FLAGS_OF_THE_ENTRY = (
     "n_timesteps", "reward_noise", "observation_noise", "sticky_actions", "random_action", "reward_delay",
+    "engine",
 )  # fmt: skip
 STRUCTURED = ("normalize", "env_kwargs", "policy_kwargs", "atari")  # the zoo also writes these as "dict(...)" strings
 

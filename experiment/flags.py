@@ -12,6 +12,7 @@ from agents.suggest import closest
 from .errors import usage
 
 VEC_ENVS = ("auto", "native", "inprocess", "dummy", "subproc")
+ENGINES = ("auto", "torch", "fused")
 
 
 class Help(argparse.HelpFormatter):
@@ -119,11 +120,12 @@ def train_parser() -> Parser:
     how = parser.add_argument_group("how it runs")
     how.add_argument("--vec-env", choices=VEC_ENVS, default="auto", help="how several environments run side by side")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    how.add_argument("--engine", choices=ENGINES, help="auto: fused for plain MLPs on the CPU, torch for the rest")
     how.add_argument(
         "--num-threads",
         type=int,
         default=-1,
-        help="torch threads; -1: one, since more help little or harm",
+        help="torch threads of a CNN policy; -1: one, as small networks always have",
     )
     how.add_argument("-P", "--progress", action="store_true", help="progress bar")
     how.add_argument("--verbose", type=int, choices=(0, 1, 2), default=1, help="0 prints only the outcome")

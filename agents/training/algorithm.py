@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.utils import FloatSchedule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import kl_divergence
 from typing_extensions import Self
 
@@ -25,6 +26,8 @@ from ..suggest import check_choice
 from .arguments import check_arguments, check_batch, check_settings
 from .checkpoint import Saveable
 from .dashboard import describe_run
+from .engine import ENGINES, FusedEngine, make_engine
+from .engine.threads import single_thread
 from .env_plugins import load_env_plugins
 from .losses import MinibatchLoss
 from .masking import mask_size
@@ -54,6 +57,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         step_kwargs: settings of that step (`ArmijoStep`, `TrustRegionStep`).
         n_critic_updates: 0: the critic shares the actor's minibatches; else the actor takes n_epochs steps on the whole
             rollout, then the critic this many passes in minibatches of batch_size.
+        engine: "torch", "fused" (plain MLPs on the CPU: no autograd through the networks, several times faster, the same
+            update to float rounding), or "auto": fused where it can be and the run is long enough to pay for its start.
         advantage: "sampled" (GAE of the sampled actions) or "dense" (A = Q - sum pi Q from a Q-critic; Discrete only).
 
     Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
@@ -77,6 +82,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
 
     policy: ActorCriticPolicy
     rollout_buffer: RolloutBuffer  # type: ignore[assignment]
+    _fused: FusedEngine | None = None
+    engine_description = ""
 
     def __init__(
         self,
@@ -103,6 +110,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         step_kwargs: dict[str, Any] | None = None,
         n_critic_updates: int = 0,
         advantage: str = "sampled",
+        engine: str = "auto",
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -123,9 +131,10 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self.regularizer, self.reg_coef = regularizer, reg_coef
         self.reg_reference, self.reg_where = reg_reference, reg_where
         self.step, self.step_kwargs, self.n_critic_updates = step, step_kwargs, int(n_critic_updates)
-        self.advantage = advantage
+        self.advantage, self.engine = advantage, engine
         check_choice("step", step, STEPS)
         check_choice("advantage", advantage, ("sampled", "dense"))
+        check_choice("engine", engine, ENGINES)
         check_reference(reg_reference)
         super().__init__(
             policy,
@@ -205,7 +214,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self._objective = self.objective()
         self._regularizer = self._make_regularizer()
         self._reference = ReferencePolicy("uniform" if self._regularizer is None else self.reg_reference, self.policy)
-        self._loss = self._make_loss()
+        self.loss = self._make_loss()
         self._check_composition()
         self._update = self._make_update()
 
@@ -230,10 +239,15 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         """The settings of the optimiser step: step_kwargs, and what a subclass takes as arguments of its own."""
         return self.step_kwargs or {}
 
+    @property
+    def takes_separate_steps(self) -> bool:
+        """Whether actor and critic take a step each rather than one together."""
+        return self.step != "adam" or self.separate or self.n_critic_updates > 0
+
     def _make_update(self) -> Update:
         """Joint or separate, with the steps that were asked for."""
         policy, settings = self.policy, self.step_settings()
-        if self.step == "adam" and not self.separate and not self.n_critic_updates:
+        if not self.takes_separate_steps:
             step = GradientStep(policy.optimizer, list(policy.parameters()), self.max_grad_norm)
             return JointUpdate(step, self.n_epochs, self.batch_size, self.vf_coef)
         actor, critic = policy.actor_and_critic_parameters()
@@ -287,12 +301,22 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         # Again, since a loaded model may have been given an environment of another size.
         check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)
+        self._choose_engine(total_timesteps)
         describe_run(self)
         if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
             print(
                 "Collecting through SB3's step interface; envs.make_vec gives environments that step by arrays, faster"
             )
         return total_timesteps, callback
+
+    def _choose_engine(self, total_timesteps: int) -> None:
+        """The fused engine for this `learn`, if it can be; what was chosen is said once."""
+        chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
+        self._fused = None if isinstance(chosen, str) else chosen
+        description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
+        if self.verbose >= 1 and description != self.engine_description:
+            print(f"Engine: {description}")
+        self.engine_description = description
 
     def learn(
         self,
@@ -306,4 +330,6 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         """Train for at least `total_timesteps` environment steps (whole rollouts); arguments as in SB3."""
         check_arguments({"n_timesteps": total_timesteps})
         name = tb_log_name or type(self).__name__
-        return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        small = self.device.type == "cpu" and not any(isinstance(m, nn.Conv2d) for m in self.policy.modules())
+        with single_thread() if small else nullcontext():
+            return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)

@@ -31,6 +31,8 @@ class OnPolicy(Algorithm):
         """Fill the buffer with n_rollout_steps of each environment; False if a callback stopped training."""
         assert self._last_obs is not None, "no previous observation"
         self.policy.set_training_mode(False)
+        if self._fused is not None:
+            return self._fused.collect(self, env, callback, rollout_buffer, n_rollout_steps)
         rollout_buffer.reset()
         callback.on_rollout_start()
         take_step = Stepper(env)
@@ -110,7 +112,7 @@ class OnPolicy(Algorithm):
         if self._regularizer is None or not self._regularizer.in_reward:
             return 0.0
         parts = [
-            self._regularizer.penalty(self.policy.head(batch.behaviour, batch.masks), self._loss.reference(batch))
+            self._regularizer.penalty(self.policy.head(batch.behaviour, batch.masks), self.loss.reference(batch))
             for batch in buffer.get(self.batch_size, shuffle=False)
         ]
         return buffer.by_time(parts).astype(np.float32)
@@ -137,7 +139,7 @@ class OnPolicy(Algorithm):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         self._update_scalars()
-        diagnostics = self._update(self)
+        diagnostics = self._update(self) if self._fused is None else self._fused.update(self)
         self._n_updates += diagnostics.epochs
         self._after_update()
         self._log(diagnostics)
@@ -146,7 +148,7 @@ class OnPolicy(Algorithm):
         """Policy and value loss of a minibatch at the current parameters, and what to log of it."""
         parameters, values, action_values = self.policy.evaluate(batch.observations)
         batch = batch._replace(advantages=self.scaled_advantages(batch))
-        losses = self._loss(parameters, values, action_values, batch)
+        losses = self.loss(parameters, values, action_values, batch)
         metrics = losses.metrics
         if detailed:
             new = self.policy.head(parameters, batch.masks)
@@ -164,18 +166,21 @@ class OnPolicy(Algorithm):
 
     def critic_loss(self, batch: Minibatch) -> Tensor:
         """The value loss of a minibatch alone."""
-        return self._loss.value(*self.policy.evaluate_critic(batch.observations), batch).mean()
+        return self.loss.value(*self.policy.evaluate_critic(batch.observations), batch).mean()
 
     def kl(self, batch: Minibatch) -> Tensor:
         """Mean KL(new || old) of a minibatch at the current parameters."""
         new = self.policy.head(self.policy.evaluate(batch.observations)[0], batch.masks)
         return kl_divergence(new, self.policy.head(batch.behaviour, batch.masks)).mean()
 
+    @property
+    def kl_limit(self) -> float | None:
+        """The approx_kl that ends an update, 1.5 target_kl; a trust-region step keeps to target_kl by itself."""
+        return None if self.target_kl is None or self.step == "trust_region" else 1.5 * self.target_kl
+
     def beyond_target_kl(self, evaluation: Evaluation) -> bool:
-        """Whether approx_kl exceeds 1.5 target_kl; a trust-region step keeps to target_kl by itself."""
-        if self.target_kl is None or self.step == "trust_region":
-            return False
-        return bool(evaluation.metrics["approx_kl"].mean() > 1.5 * self.target_kl)
+        """Whether approx_kl exceeds its limit."""
+        return self.kl_limit is not None and bool(evaluation.metrics["approx_kl"].mean() > self.kl_limit)
 
     def _after_update(self) -> None:
         self._reference.after_update(self.update_number, self.policy)

@@ -131,23 +131,28 @@ class RolloutBuffer:
         self.pos += 1
 
     def get(self, batch_size: int | None = None, shuffle: bool = True) -> Iterator[Minibatch]:
-        """Minibatches of all T x N transitions, in a random permutation (numpy's global generator, as in SB3).
+        """Minibatches of all T x N transitions, in a random permutation or, without shuffling, in the order of time.
 
-        Without shuffling they come environment by environment; `by_time` puts results of that order back into [T, N].
+        The permutation is of numpy's global generator, over transitions counted environment by environment: with the
+        same generator minibatches are SB3's. `by_time` puts results of the order of time back into [T, N].
         """
-        total = self.buffer_size * self.n_envs
-        indices = np.random.permutation(total) if shuffle else np.arange(total)
+        rows = self.permutation() if shuffle else np.arange(self.buffer_size * self.n_envs)
         columns = self._columns or self._flattened()
-        for start in range(0, total, batch_size or total):
-            rows = torch.as_tensor(indices[start : start + (batch_size or total)], device=self.device)
-            yield Minibatch(*(take(column, rows) for column in columns))
+        for start in range(0, len(rows), batch_size or len(rows)):
+            chosen = torch.as_tensor(rows[start : start + (batch_size or len(rows))], device=self.device)
+            yield Minibatch(*(take(column, chosen) for column in columns))
+
+    def permutation(self) -> np.ndarray:
+        """A random order of all transitions as rows t N + n, [T N]: SB3's permutation of n T + t."""
+        env, time = np.divmod(np.random.permutation(self.buffer_size * self.n_envs), self.buffer_size)
+        return time * self.n_envs + env
 
     def seal(self) -> None:
-        """Flatten once for all passes of an update; what is written before the next `reset` is not seen any more."""
+        """Bring everything to the device once for all passes of an update."""
         self._columns = self._flattened()
 
     def _flattened(self) -> list[TensorObservations | None]:
-        """The fields of `Minibatch` for all transitions, [N T, ...]."""
+        """The fields of `Minibatch` for all transitions, [T N, ...]; views where the device is the CPU."""
         inputs = self.observations, self.actions, self.behaviour, self.masks
         targets = self.values, self.policy_advantages, self.returns, self.reference
         return [None if array is None else self._flat(array) for array in (*inputs, *targets)]
@@ -155,14 +160,12 @@ class RolloutBuffer:
     def by_time(self, parts: list[Tensor]) -> np.ndarray:
         """Results of `get(shuffle=False)`, one tensor per minibatch, as one array [T, N, ...]."""
         flat = torch.cat(parts).cpu().numpy()
-        return flat.reshape(self.n_envs, self.buffer_size, *flat.shape[1:]).swapaxes(0, 1)
+        return flat.reshape(self.buffer_size, self.n_envs, *flat.shape[1:])
 
     def _flat(self, value: Observations) -> TensorObservations:
         if isinstance(value, dict):
             return {key: self._flat(array) for key, array in value.items()}  # type: ignore[misc]
-        # SB3 flattens environment by environment; with the same permutation, minibatches are then the same.
-        flat = value.swapaxes(0, 1).reshape(-1, *value.shape[2:])
-        return torch.as_tensor(flat, device=self.device)
+        return torch.as_tensor(value.reshape(-1, *value.shape[2:]), device=self.device)
 
 
 def _stored(dtype: np.dtype | None) -> np.dtype:

@@ -113,7 +113,7 @@ class FlatAdam:
 def adam_kernel(executor: str, size: int) -> AdamKernel:
     """The arithmetic of a step for buffers [size], by Numba or NumPy."""
     if executor_named(executor) == "numba":
-        from .numba_kernels import adam
+        from .numba_adam import adam
 
         return adam
     return NumpyAdam(size)

@@ -1,4 +1,4 @@
-"""A rollout as the fused engine reads it: one array per column, flattened once."""
+"""A rollout as the fused engine reads it: one array per column."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..rollouts import RolloutBuffer
 
 
 class Columns(NamedTuple):
-    """R = T x N transitions, C-contiguous, environment by environment; the fields are those of `Minibatch`."""
+    """R = T x N transitions, C-contiguous, in the order of time; the fields are those of `Minibatch`."""
 
     observations: np.ndarray  # [R, D] float32
     actions: np.ndarray  # [R] or [R, K] int64, or [R, D] float32
@@ -23,7 +23,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(buffer: RolloutBuffer) -> Columns:
-    """The columns of a rollout of vector observations, in the order of `RolloutBuffer.get(shuffle=False)`."""
+    """The columns of a rollout of vector observations: views of its arrays, row t N + n."""
     assert isinstance(buffer.observations, np.ndarray)
     observations = _flat(buffer.observations)
     return Columns(
@@ -39,4 +39,4 @@ def columns_of(buffer: RolloutBuffer) -> Columns:
 
 
 def _flat(value: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(value.swapaxes(0, 1)).reshape(-1, *value.shape[2:])
+    return np.ascontiguousarray(value).reshape(-1, *value.shape[2:])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..diagnostics import Diagnostics
+from ..rollouts import RolloutBuffer
 from ..updates import Learner
 from .adam import FlatAdam
 from .columns import Columns, columns_of
@@ -51,8 +52,8 @@ class Tally:
 class FusedUpdate:
     """Adam steps on the trunk's flat gradient; what `JointUpdate`, or with `separate` `SeparateUpdate`, does in torch.
 
-    `normalize_advantage` is that of each minibatch; `target_kl` ends the actor's passes before a step that would
-    follow approx_kl > 1.5 target_kl.
+    `normalize_advantage` is that of each minibatch; approx_kl beyond `kl_limit` ends the passes that move the policy,
+    before the step that would follow.
     """
 
     trunk: Trunk
@@ -62,7 +63,7 @@ class FusedUpdate:
     batch_size: int
     vf_coef: float
     max_grad_norm: float | None
-    target_kl: float | None
+    kl_limit: float | None
     normalize_advantage: bool
     separate: bool
     n_critic_updates: int = 0
@@ -75,27 +76,28 @@ class FusedUpdate:
         """
         self.optimizer.mend()
         self.gradient.refresh()
-        columns, tally = columns_of(learner.rollout_buffer), Tally(self.gradient.metric_names)
-        self._passes(columns, tally)
+        buffer, tally = learner.rollout_buffer, Tally(self.gradient.metric_names)
+        columns = columns_of(buffer)
+        self._passes(buffer, columns, tally)
         for _ in range(self.n_critic_updates):
-            self._critic_pass(columns, tally)
+            self._critic_pass(buffer, columns, tally)
         return tally.finished()
 
-    def _passes(self, columns: Columns, tally: Tally) -> None:
+    def _passes(self, buffer: RolloutBuffer, columns: Columns, tally: Tally) -> None:
         names = self.gradient.metric_names
         policy_loss, value_loss, approx_kl = map(names.index, ("policy_loss", "value_loss", "approx_kl"))
-        vf_coef, bound = 0.0 if self.separate else self.vf_coef, 1.5 * (self.target_kl or np.inf)
-        batch_size = len(columns.returns) if self.n_critic_updates else self.batch_size
+        vf_coef = 0.0 if self.separate else self.vf_coef
+        batch_size = None if self.n_critic_updates else self.batch_size
         for _ in range(self.n_epochs):
             tally.diagnostics.epochs += 1
-            for rows in _minibatches(columns, batch_size):
+            for rows in _minibatches(buffer, batch_size):
                 parameters, values = self.trunk.forward(columns.observations, rows)
                 advantages = self._advantages(columns, rows)
                 d_parameters, d_values, metrics = self.gradient(parameters, values, columns, rows, advantages)
                 loss = metrics[policy_loss] + vf_coef * metrics[value_loss]
                 tally.record_metrics(metrics)
                 tally.record("loss", loss)
-                if metrics[approx_kl] > bound:
+                if self.kl_limit is not None and metrics[approx_kl] > self.kl_limit:
                     return
                 if self.separate:
                     self._separate_steps(d_parameters, d_values, loss, metrics[value_loss], tally)
@@ -113,9 +115,9 @@ class FusedUpdate:
         if not self.n_critic_updates:
             self._step(self.optimizer.flat.critic, value_loss, "critic_grad_norm", tally)
 
-    def _critic_pass(self, columns: Columns, tally: Tally) -> None:
+    def _critic_pass(self, buffer: RolloutBuffer, columns: Columns, tally: Tally) -> None:
         value_loss = self.gradient.metric_names.index("value_loss")
-        for rows in _minibatches(columns, self.batch_size):
+        for rows in _minibatches(buffer, self.batch_size):
             values = self.trunk.forward_critic(columns.observations, rows)
             # The value loss does not look at the policy, so any parameters will do.
             behaviour, advantages = columns.behaviour.take(rows, 0), columns.advantages.take(rows)
@@ -137,7 +139,7 @@ class FusedUpdate:
         return advantages
 
 
-def _minibatches(columns: Columns, batch_size: int) -> Iterator[np.ndarray]:
-    """Rows [B] of one shuffled pass, as `RolloutBuffer.get` draws them."""
-    indices = np.random.permutation(len(columns.returns))
-    return (indices[start : start + batch_size] for start in range(0, len(indices), batch_size))
+def _minibatches(buffer: RolloutBuffer, batch_size: int | None) -> Iterator[np.ndarray]:
+    """Rows [B] of one shuffled pass, as `RolloutBuffer.get` takes them."""
+    rows = buffer.permutation()
+    return (rows[start : start + (batch_size or len(rows))] for start in range(0, len(rows), batch_size or len(rows)))

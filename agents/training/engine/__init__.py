@@ -1,0 +1,101 @@
+"""Two engines, one meaning: torch for any policy and device, fused for plain MLPs on the CPU, several times faster.
+
+The losses are the same pure torch functions in both (`training/losses.py`); they agree to float rounding. Actions are
+drawn from NumPy's generator in the fused engine and from torch's in the other, so runs of one seed differ between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...suggest import check_choice
+from .adam import FlatAdam
+from .collector import Collector
+from .flat import FlatParameters
+from .gradients import EagerGradient
+from .mlp import recognise
+from .sampling import make_sampler
+from .trunk import make_trunk
+from .update import FusedUpdate
+
+if TYPE_CHECKING:
+    from ..on_policy import OnPolicy
+
+ENGINES = ("auto", "torch", "fused")
+
+#: Steps from which compiling pays: a start costs a second, and some more when nothing is cached.
+PAYS_FROM = 20_000
+
+#: What the fused engine does itself; an algorithm that overrides one of these keeps the torch engine.
+REPLACED = ("collect_rollouts", "train", "evaluate", "scaled_advantages", "critic_loss", "compute_advantages")
+
+
+@dataclass(frozen=True)
+class FusedEngine:
+    """Collector and update without autograd through the networks, and what they are made of, in words."""
+
+    collect: Collector
+    update: FusedUpdate
+    description: str
+
+
+def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | str:
+    """The fused engine of an algorithm, or why it runs on torch.
+
+    Raises:
+        ValueError: for an unknown `engine`, and for engine="fused" where that can't be.
+    """
+    check_choice("engine", model.engine, ENGINES)
+    if model.engine == "torch":
+        return "engine='torch'"
+    if model.engine == "auto" and total_timesteps < PAYS_FROM:
+        return f"{total_timesteps} steps are too few to pay for compiling"
+    engine = _fused(model)
+    if model.engine == "fused" and isinstance(engine, str):
+        raise ValueError(f"engine='fused': {engine}; use engine='auto' or 'torch'")
+    return engine
+
+
+def _fused(model: OnPolicy) -> FusedEngine | str:
+    obstacle = _obstacle(model)
+    if obstacle:
+        return obstacle
+    spec = recognise(model.policy)
+    if isinstance(spec, str):
+        return spec
+    sampler = make_sampler(model.policy.head, model.action_space)
+    if isinstance(sampler, str):
+        return sampler
+    flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
+    trunk = make_trunk(spec, flat, "numpy")
+    gradient = EagerGradient(model.loss)
+    update = FusedUpdate(
+        trunk,
+        FlatAdam(model.policy.optimizer, flat, "numpy"),
+        gradient,
+        model.n_epochs,
+        model.batch_size,
+        model.vf_coef,
+        model.max_grad_norm,
+        model.kl_limit,
+        model.normalize_advantage and model.normalize_per == "minibatch",
+        model.takes_separate_steps,
+        model.n_critic_updates,
+    )
+    objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
+    return FusedEngine(Collector(trunk, sampler), update, f"fused ({trunk.name} networks, {objective})")
+
+
+def _obstacle(model: OnPolicy) -> str:
+    """What about the algorithm itself needs torch, in short; "" if nothing."""
+    for name in REPLACED:
+        if getattr(model, name).__qualname__ != f"OnPolicy.{name}":
+            return f"{type(model).__name__} has its own {name}"
+    if model.step != "adam":
+        return f"step={model.step!r}"
+    if model.advantage != "sampled":
+        return f"advantage={model.advantage!r}"
+    if model.rollout_buffer.masks is not None:
+        return "the environment masks actions"
+    return ""

@@ -1,0 +1,24 @@
+"""The arithmetic of Adam in one pass over the buffers, in Numba."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .jit import compiled
+
+
+@compiled("contract")
+def adam(  # type: ignore[no-untyped-def]
+    parameters, gradient, exp_avg, exp_avg_sq, start, stop, scale, beta1, beta2, step_size, root, eps
+):
+    """As `NumpyAdam`, from start to stop."""
+    scale, step_size, root, eps = np.float32(scale), np.float32(step_size), np.float32(root), np.float32(eps)
+    towards, decay, fresh = np.float32(1 - beta1), np.float32(beta2), np.float32(1 - beta2)
+    for i in range(start, stop):
+        g = gradient[i] * scale
+        m = exp_avg[i] + (g - exp_avg[i]) * towards
+        v = exp_avg_sq[i] * decay + g * g * fresh
+        exp_avg[i], exp_avg_sq[i] = m, v
+        parameters[i] -= step_size * m / (math.sqrt(v) / root + eps)
