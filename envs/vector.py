@@ -11,6 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from . import checks
 from .atari import is_atari, make_protocol
+from .backends.ale import AleVecEnv
+from .backends.envpool import EnvPoolVecEnv
 from .backends.inprocess import InProcessVecEnv
 from .backends.native import NATIVE_IDS, NativeVecEnv
 from .backends.sb3 import DummyVecEnv, SubprocVecEnv
@@ -19,7 +21,7 @@ from .noise import NOISE_ARGUMENTS, NoiseLevels
 from .normalize import VecNormalize
 from .single import EnvOptions, brings_own_noise
 
-BACKENDS = ("auto", "native", "inprocess", "dummy", "subproc")
+BACKENDS = ("auto", "native", "inprocess", "ale", "envpool", "dummy", "subproc")
 
 # Environments from which CartPole's array step is cheaper than stepping one by one. CPU microseconds per environment
 # step, native against inprocess, measured side by side: 1 env 50/9.5, 4 envs 12.8/7.9, 6 envs 8.3/7.8, 8 envs 6.6/7.6.
@@ -59,7 +61,7 @@ def make_vec(
         n_envs: N >= 1.
         seed: environment i is seeded seed + i at the next reset (native: one generator for all); None for entropy.
         backend: "native" (CartPole by Gymnasium's vector environment), "inprocess" (environments one by one in this
-            process), "dummy" and "subproc" (SB3's), or "auto": the cheaper of the first two.
+            process), "ale" (Atari by ale_py's AtariVectorEnv), "envpool" (the extra of that name), "dummy" and "subproc" (SB3's), or "auto": the cheaper of the first two.
         normalize: True or arguments of VecNormalize (norm_obs, norm_reward, clip_obs, clip_reward, gamma, ...).
         training: False for evaluation: no reward clipping, no episode end by life loss, frozen statistics and rewards
             that are not normalised.
@@ -96,7 +98,7 @@ def make_vec(
         monitor_dir=None if monitor_dir is None else str(monitor_dir),
     )
     if is_atari(spec):
-        rules = make_protocol(spec, training, sticky_actions, frame_stack, atari)
+        rules = make_protocol(spec, training, sticky_actions, frame_stack, max_episode_steps, atari)
         noise = replace(options.noise, sticky=0.0)  # the emulator's own
         options = replace(options, atari=rules, noise=noise, frame_stack=rules.frame_stack)
     elif atari:
@@ -128,6 +130,10 @@ def _make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
                 f"backend='native' has no {what}, only {', '.join(NATIVE_IDS)}; backends that do: {others}"
             )
         return NativeVecEnv(options, n_envs)
+    if backend == "ale":
+        return AleVecEnv(options, n_envs)
+    if backend == "envpool":
+        return EnvPoolVecEnv(options, n_envs)
     if backend == "dummy":
         return DummyVecEnv(options.env_fns(n_envs))
     if backend == "subproc":

@@ -47,6 +47,7 @@ def test_protocols() -> None:
         "fire_reset": False,
         "screen_size": 84,
         "frame_stack": 4,
+        "max_episode_steps": 27_000,
     }
     assert v4 == v5 | {"sticky": 0.0}
     assert protocol(IDS[0], training=False) == v5 | {"life_loss": False, "clip_reward": False}
@@ -55,6 +56,8 @@ def test_protocols() -> None:
         "frame_stack": 2,
         "noop_max": 0,
     }
+    assert protocol(IDS[0], atari={"frame_skip": 2}) == v5 | {"frame_skip": 2, "max_episode_steps": 54_000}
+    assert protocol(IDS[0], max_episode_steps=50_000)["max_episode_steps"] == 50_000
     assert protocol("CartPole-v1") == {}
 
 
