@@ -28,7 +28,16 @@ _PROBES: dict[str, tuple[str, dict[str, Any]]] = {
     "ProbeActionMultiBinary-v0": ("ProbeAction", {"actions": "multi_binary"}),
 }
 
-OUR_IDS = ("NoisyCartPole-v1", *_PROBES)
+# id -> entry point, and what else Gymnasium is told about it
+_TABULAR: dict[str, tuple[str, dict[str, Any]]] = {
+    "NChain-v0": ("envs.chains:NChainEnv", {"reward_threshold": 10.0}),
+    "DeepSea-v0": ("envs.chains:DeepSeaEnv", {"reward_threshold": 0.99}),
+    "Bandit-v0": ("envs.bandits:BanditEnv", {}),
+    "CliffWalkingFeatures-v0": ("envs.gridworlds:CliffWalkingFeaturesEnv", {"max_episode_steps": 200}),
+    "FrozenLakeFeatures-v0": ("envs.gridworlds:FrozenLakeFeaturesEnv", {"max_episode_steps": 100}),
+}
+
+OUR_IDS = ("NoisyCartPole-v1", *_TABULAR, *_PROBES)
 
 
 def register_envs() -> None:
@@ -42,6 +51,8 @@ def register_envs() -> None:
         max_episode_steps=500,
         additional_wrappers=_NOISE_AROUND_RECORDER,
     )
+    for env_id, (entry_point, more) in _TABULAR.items():
+        gymnasium.register(env_id, entry_point=entry_point, **more)
     for env_id, (name, kwargs) in _PROBES.items():
         limit = 5 if name == "ProbeTruncation" else None
         gymnasium.register(env_id, entry_point=f"envs.probe:{name}", max_episode_steps=limit, kwargs=kwargs)
