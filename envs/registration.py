@@ -14,19 +14,16 @@ _NOISE_AROUND_RECORDER = (
     WrapperSpec("own_noise", "envs.noisy_cartpole:own_noise", {}),
 )
 
-_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ProbeConstant-v0": ("ProbeConstant", {}),
-    "ProbeConstantBox-v0": ("ProbeConstant", {"actions": "box"}),
-    "ProbeObservation-v0": ("ProbeObservation", {}),
-    "ProbeObservationBox-v0": ("ProbeObservation", {"actions": "box"}),
-    "ProbeDiscount-v0": ("ProbeDiscount", {}),
-    "ProbeDiscountBox-v0": ("ProbeDiscount", {"actions": "box"}),
-    "ProbeTruncation-v0": ("ProbeTruncation", {}),
-    "ProbeAction-v0": ("ProbeAction", {}),
-    "ProbeActionBox-v0": ("ProbeAction", {"actions": "box"}),
-    "ProbeActionMultiDiscrete-v0": ("ProbeAction", {"actions": "multi_discrete"}),
-    "ProbeActionMultiBinary-v0": ("ProbeAction", {"actions": "multi_binary"}),
+# What a probe can be made with, by the part of its id that says so.
+_PROBE_KINDS = ("Constant", "Observation", "Discount", "Truncation", "Action")
+_PROBE_SPACES: dict[str, dict[str, str]] = {
+    "": {},
+    "Box": {"actions": "box"},
+    "MultiDiscrete": {"actions": "multi_discrete"},
+    "MultiBinary": {"actions": "multi_binary"},
+    "Dict": {"observations": "dict"},
 }
+_PROBES = tuple(f"Probe{kind}{space}-v0" for kind in _PROBE_KINDS for space in _PROBE_SPACES)
 
 # id -> entry point, and what else Gymnasium is told about it
 _TABULAR: dict[str, tuple[str, dict[str, Any]]] = {
@@ -53,6 +50,7 @@ def register_envs() -> None:
     )
     for env_id, (entry_point, more) in _TABULAR.items():
         gymnasium.register(env_id, entry_point=entry_point, **more)
-    for env_id, (name, kwargs) in _PROBES.items():
-        limit = 5 if name == "ProbeTruncation" else None
-        gymnasium.register(env_id, entry_point=f"envs.probe:{name}", max_episode_steps=limit, kwargs=kwargs)
+    for kind in _PROBE_KINDS:
+        for space, kwargs in _PROBE_SPACES.items():
+            env_id, limit = f"Probe{kind}{space}-v0", 5 if kind == "Truncation" else None
+            gymnasium.register(env_id, entry_point=f"envs.probe:Probe{kind}", max_episode_steps=limit, kwargs=kwargs)

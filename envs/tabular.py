@@ -64,7 +64,8 @@ class TableEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.table, self.horizon, self.render_mode = table, horizon, render_mode
         n_states, n_actions = table.successor.shape
         self.terminal = n_states - 1 if terminates else None
-        self.observation_space = spaces.Box(0.0, 1.0, (n_states - terminates,), np.float32)
+        self.n_observed = n_states - terminates
+        self.observation_space = spaces.Box(0.0, 1.0, (self.n_observed,), np.float32)
         self.action_space = spaces.Discrete(n_actions)
         self.state, self.steps = table.start, 0
 
@@ -86,7 +87,7 @@ class TableEnv(gymnasium.Env[np.ndarray, np.int64]):
         return self._observation(), reward, self.state == self.terminal, self.steps == self.horizon, {}
 
     def _observation(self) -> np.ndarray:
-        observation = np.zeros(self.observation_space.shape, np.float32)  # type: ignore[arg-type]
+        observation = np.zeros(self.n_observed, np.float32)
         if self.state != self.terminal:
             observation[self.state] = 1.0
         return observation
