@@ -28,7 +28,7 @@ FAST: dict[str, Any] = {
 def trained(env_id: str) -> PPO:
     """A short run."""
     policy = "MultiInputPolicy" if "Dict" in env_id else "MlpPolicy"
-    return PPO(policy, make_vec(env_id, n_envs=4, seed=0), **FAST).learn(6000)
+    return PPO(policy, make_vec(env_id, n_envs=4, seed=0), **FAST).learn(2560)
 
 
 def observation(env_id: str, number: float) -> Any:
