@@ -29,6 +29,11 @@ _NAMES = {
         "spma_gap",
     ),
     "clipping": ("ppo_clip", "ppo_clip_step_bound"),
+    "sampling": ("Trajectories", "trajectories"),
+    "stochastic": ("f_pg_gradient_estimate", "f_pg_stochastic"),
+    "logits_convex": ("lco", "lco_gradient", "lco_target"),
+    "projected": ("mdpo_projected", "spma_projected"),
+    "baselines": ("escort", "hadamard", "log_barrier"),
     "linear_bandits": ("lin_spg_stochastic", "lin_spg_update"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

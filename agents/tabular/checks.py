@@ -13,8 +13,8 @@ ROUNDING = 1e-8  # how far a sum of probabilities may be from 1
 
 
 def finite_array(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> Array:
-    """A float64 array of the given shape (None: any length). Raises ValueError."""
-    array = np.asarray(values, dtype=np.float64)
+    """A float64 copy of the given shape (None: any length). Raises ValueError."""
+    array = np.array(values, dtype=np.float64)
     fits = array.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape, array.shape, strict=True))
     if not fits:
         wanted = ", ".join("any" if n is None else str(n) for n in shape)
@@ -46,7 +46,7 @@ def transitions(P: Any, n_states: int, n_actions: int) -> Array | sparse.csr_arr
         raise ValueError(
             f"P: sparse of shape {P.shape}, must be [S A, S] = ({S * A}, {S}) to fit r of shape ({S}, {A})"
         )
-    P = sparse.csr_array(P, dtype=np.float64)
+    P = sparse.csr_array(P, dtype=np.float64, copy=True)
     P.sum_duplicates()
     for problem, wrong in (("must be finite", ~np.isfinite(P.data)), ("must be at least 0", P.data < 0.0)):
         if wrong.any():

@@ -11,7 +11,7 @@ from ..geometry import Divergence, ReverseKL
 from .checks import Array
 from .gradients import Regularizer, per_run
 from .mdp import FiniteMDP
-from .updates import SOFTMAX
+from .policies import SOFTMAX
 
 
 def ppo_clip(

@@ -12,6 +12,7 @@ from ..geometry import KL
 from .checks import Array
 from .gradients import per_run
 from .operators import softargmax
+from .sampling import sample_rows
 
 SOFTMAX = KL()
 
@@ -35,13 +36,6 @@ def lin_spg_stochastic(
     if reward_noise:
         rewards = rewards + reward_noise * rng.standard_normal(rewards.shape)
     return theta + per_run(eta, 1) * rewards[..., None] * (X[arms] - probs @ X)
-
-
-def sample_rows(probs: Array, rng: np.random.Generator) -> np.ndarray:
-    """One index per row of probs [..., K], by inversion: int64 [...]."""
-    thresholds = rng.random(probs.shape[:-1])[..., None]
-    below = (np.cumsum(probs[..., :-1], axis=-1) <= thresholds).sum(-1)
-    return np.minimum(below, probs.shape[-1] - 1)
 
 
 def _regret_weighted(probs: Array, r: Array) -> Array:

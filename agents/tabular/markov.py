@@ -77,7 +77,7 @@ class SparseTransitions:
         return Chain(policy.shape[:-2], factors, _solve_sparse)
 
     def _factorise(self, probs: Array) -> Any:
-        data: Array = np.bincount(self._slots, self._weights * probs[self._pairs], minlength=len(self._indices))
+        data = np.bincount(self._slots, self._weights * probs[self._pairs], len(self._indices)).astype(np.float64)
         data[self._diagonal] += 1.0
         matrix = sparse.csc_matrix((data, self._indices, self._indptr), shape=(self._size, self._size))
         return splu(matrix, permc_spec=self._ordering)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from ..geometry import Divergence
 from .checks import Array, discount, distributions, finite_array, transitions
@@ -56,14 +57,20 @@ class FiniteMDP:
         Q(s, a) = r(s, a) - penalty(s) + gamma E V(s').
         """
         policy = self._checked(policy)
-        return self.values(self.chain(policy), policy, None if penalty is None else np.asarray(penalty, np.float64))
+        if penalty is not None:
+            penalty = np.asarray(penalty, dtype=np.float64)
+            if penalty.shape not in {(self.n_states,), policy.shape[:-1]}:
+                raise ValueError(f"penalty: has shape {penalty.shape}, must have shape [S] = ({self.n_states},)")
+        return self.values(self.chain(policy), policy, penalty)
 
     def visitation(self, policy: Array) -> Array:
         """d(s) = (1 - gamma) sum_t gamma^t Pr(s_t = s) from rho, [..., S]; sums to 1."""
         return self.visits(self.chain(self._checked(policy)))
 
     def chain(self, policy: Array) -> Chain:
-        """The factorised Markov chain of a policy: what `values` and `visits` share. Nothing is checked."""
+        """The factorised Markov chain of a policy: what `values` and `visits` share. Only the shape is checked."""
+        if policy.shape[-2:] != self.r.shape:
+            raise ValueError(f"policy: has shape {policy.shape}, must end in [S, A] = {self.r.shape}")
         return self._transitions.chain(policy)
 
     def values(self, chain: Chain, policy: Array, penalty: Array | None = None) -> tuple[Array, Array, Array]:
@@ -153,8 +160,22 @@ class FiniteMDP:
                 break
         return Q
 
+    def sample_next(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """s' ~ P(. | s, a) for int64 states and actions [...], by inversion."""
+        pairs = states * self.n_actions + actions
+        thresholds, targets, last = self._inverse
+        found = np.searchsorted(thresholds, pairs + rng.random(pairs.shape), side="right")
+        return targets[np.minimum(found, last[pairs])]  # the sum may have rounded up to the next row
+
+    @cached_property
+    def _inverse(self) -> tuple[Array, np.ndarray, np.ndarray]:
+        """Of every possible transition row + cumulated probability and its target; of every row its last transition."""
+        rows = sparse.csr_array(self._rows, copy=True)
+        rows.eliminate_zeros()
+        starts = np.concatenate([[0.0], np.cumsum(rows.data)])[rows.indptr]
+        row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+        thresholds = row + (np.cumsum(rows.data) - starts[row]) / np.diff(starts)[row]
+        return thresholds, rows.indices.astype(np.int64), rows.indptr[1:] - 1
+
     def _checked(self, policy: Array) -> Array:
-        policy = np.asarray(policy, dtype=np.float64)
-        if policy.shape[-2:] != self.r.shape:
-            raise ValueError(f"policy: has shape {policy.shape}, must end in [S, A] = {self.r.shape}")
-        return distributions("policy", policy, policy.shape)
+        return distributions("policy", policy, (*np.shape(policy)[:-2], *self.r.shape))

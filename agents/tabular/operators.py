@@ -31,7 +31,9 @@ def softargmax(
 ) -> Array:
     """pi [..., A]: exact zeros off a sparse support; at least 1e-300 for a generator of full support."""
     probs = np.exp(log_softargmax(logits, divergence, temperature, reference))
-    return np.maximum(probs, TINY, out=probs) if divergence.full_support and reference is None else probs
+    if divergence.full_support:
+        np.maximum(probs, TINY, out=probs, where=True if reference is None else reference > 0.0)
+    return probs
 
 
 def divergence_of(probs: Array, divergence: Divergence, reference: Array | None = None) -> Array:
@@ -71,8 +73,9 @@ def jacobian_product(weights: Array, direction: Array) -> Array:
 
 
 def _tensor(array: Array) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _reference(reference: Array | None) -> torch.Tensor | None:
-    return None if reference is None else torch.from_numpy(np.array(reference, dtype=np.float64))
+    return None if reference is None else _tensor(np.asarray(reference, dtype=np.float64))

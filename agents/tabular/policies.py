@@ -74,6 +74,9 @@ class TabularPolicy(Policy):
         return direction
 
 
+SOFTMAX = TabularPolicy()
+
+
 @dataclass(frozen=True, eq=False)
 class LogLinearPolicy(Policy):
     """pi = f-softargmax(X theta): features X [S, A, d], theta [..., d]. Linear function approximation."""

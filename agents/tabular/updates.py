@@ -15,10 +15,8 @@ from ..geometry import Divergence
 from .checks import Array
 from .gradients import Regularizer, per_run, policy_gradient, value, value_and_gradient
 from .mdp import FiniteMDP
-from .policies import Policy, TabularPolicy
+from .policies import SOFTMAX, Policy
 from .steps import Armijo, StepSizeWarning
-
-SOFTMAX = TabularPolicy()
 
 
 def spma(mdp: FiniteMDP, theta: Array, eta: ArrayLike) -> Array:
