@@ -7,18 +7,18 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common import vec_env
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
 from .backends.arrays import Observations, StepArrays, array_step
+from .state import StatefulNormalizer
 
 
 class NonFiniteError(ValueError, FloatingPointError):
     """A NaN or an infinity from an environment: a bad value to whoever passes it on, a numerical fault to a run."""
 
 
-class VecNormalize(vec_env.VecNormalize):
+class VecNormalize(StatefulNormalizer):
     """Observations (o - mean) / sqrt(var + eps), rewards r / sqrt(var of the discounted return + eps), both clipped.
 
     Constructor, statistics and numbers are those of SB3's class, by `step` and by `step_arrays` alike; any VecEnv can

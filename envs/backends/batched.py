@@ -11,16 +11,18 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from ..recorder import episode_record, open_monitor_file
 from ..single import EnvOptions
+from ..state import StatefulBatch
 from .arrays import ArrayStepping
 
 
 class EpisodeBook:
     """Clean returns and lengths of N running episodes; a record, and a line in a monitor file, for each that ends."""
+
+    total_steps = 0  # of each environment, whatever the episodes
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
         self.returns, self.lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
@@ -40,17 +42,22 @@ class EpisodeBook:
         """A step that paid `rewards` [N]."""
         self.returns += rewards
         self.lengths += 1
+        self.total_steps += 1
         self.records = {}
 
     def finish(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Record the episodes of these rows [K]: their returns [K], lengths [K] and the rows."""
         returns, lengths = self.returns[rows], self.lengths[rows]
         for row, episode_return, length in zip(rows.tolist(), returns.tolist(), lengths.tolist(), strict=True):
-            record = self.records[row] = episode_record(episode_return, length, self._t_start)
-            if self._writers:
-                self._writers[row].write_row(record)
+            self.records[row] = self._record(row, episode_return, length)
         self.returns[rows], self.lengths[rows] = 0.0, 0
         return returns, lengths, rows
+
+    def _record(self, row: int, episode_return: float, length: int) -> dict[str, Any]:
+        record = episode_record(episode_return, length, self._t_start)
+        if self._writers:
+            self._writers[row].write_row(record)
+        return record
 
     def infos(self) -> list[dict[str, Any]]:
         """A new info per environment, with `episode` where one ended in the last step."""
@@ -62,7 +69,7 @@ class EpisodeBook:
             writer.close()
 
 
-class BatchedVecEnv(ArrayStepping, VecEnv):
+class BatchedVecEnv(ArrayStepping, StatefulBatch):
     """A VecEnv around one object, `vector`, that steps all N environments; its attributes are those of every row.
 
     Args:
@@ -81,7 +88,7 @@ class BatchedVecEnv(ArrayStepping, VecEnv):
         observation_space: spaces.Space,
         action_space: spaces.Space,
     ) -> None:
-        self.vector = vector
+        self.vector, self.options = vector, options
         super().__init__(n_envs, observation_space, action_space)
         self.book = EpisodeBook(options, n_envs)
 

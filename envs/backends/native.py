@@ -22,8 +22,18 @@ from .cartpole import step_states
 NATIVE_IDS = ("CartPole-v1", "NoisyCartPole-v1")
 
 
+def lacks(options: EnvOptions) -> str | None:
+    """What of these options the array of CartPoles does not have; None if it has it all."""
+    if options.spec.id not in NATIVE_IDS:
+        return f"{options.spec.id}, only {', '.join(NATIVE_IDS)}"
+    return None if options.frame_stack is None else f"{options.spec.id} with stacked frames"
+
+
 class NativeVecEnv(BatchedVecEnv):
     """N CartPoles as one array, with the noise of envs.noise drawn for all of them at once."""
+
+    state_kind = "native"
+    state_attributes = ("vector", "noise", "book")
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
         kwargs = dict(options.env_kwargs)

@@ -33,7 +33,7 @@ class EngineStep(NamedTuple):
     observations: np.ndarray  # [N, ...]
     rewards: np.ndarray  # [N] unclipped
     terminated: np.ndarray  # [N] bool, the game or task itself has ended
-    lives: np.ndarray | None  # [N]
+    info: dict[str, np.ndarray]  # [N, ...] each; `lives` in Atari
 
 
 class PoolVecEnv(BatchedVecEnv):
@@ -54,23 +54,20 @@ class PoolVecEnv(BatchedVecEnv):
         limit = options.max_episode_steps or options.spec.max_episode_steps
         self.max_episode_steps = options.atari.max_episode_steps if options.atari else limit or OUT_OF_REACH
         self._lives = np.zeros(n_envs, np.int64)
-
-    @property
-    def state_level(self) -> str:
-        """These engines cannot save their state: a run resumes with new episodes."""
-        return "boundary"
+        self._info: dict[str, np.ndarray] = {}  # of the last step
+        self._origin: Any = np.random.SeedSequence().entropy
 
     @abstractmethod
-    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Restart all environments, with seeds where given: observations [N, ...] and lives [N]."""
+    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Restart all environments, with seeds where given: observations and info."""
 
     @abstractmethod
     def _advance(self, actions: np.ndarray) -> EngineStep:
         """Step all environments."""
 
     @abstractmethod
-    def _restart(self, rows: np.ndarray, step: EngineStep) -> tuple[np.ndarray, np.ndarray | None]:
-        """Restart these rows [K] after `step`: new arrays of all observations [N, ...] and lives [N]."""
+    def _restart(self, rows: np.ndarray, observations: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Restart these rows [K]: a new array of all observations, and the info [K, ...] of these rows."""
 
     def reset(self) -> np.ndarray:
         """Start N episodes. ValueError for reset options, which the engines do not know."""
@@ -78,43 +75,55 @@ class PoolVecEnv(BatchedVecEnv):
             raise ValueError(f"reset options {self._options}: not known to {type(self).__name__}")
         seeds = list(self._seeds)
         if seeds[0] is not None:
+            self._origin = seeds
             self.noise.reseed(np.random.default_rng(np.random.SeedSequence(seeds[0]).spawn(1)[0]))
-        observations, lives = self._start(seeds)
+        observations, info = self._start(seeds)
+        self._began(np.arange(self.num_envs), info)
         self._reset_seeds()
         self.noise.restart()
         self.book.restart()
-        self._keep(lives)
         return self.noise.observations(observations)
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`. ValueError for an action outside a Discrete space."""
-        step = self._advance(self._checked(self.noise.executed(actions)))
-        self.book.add(step.rewards)
-        over = step.terminated | (self.book.lengths >= self.max_episode_steps)
-        terminated, rewards = step.terminated, step.rewards
-        if self.rules is not None and self.rules.life_loss and step.lives is not None:
-            terminated = terminated | ((step.lives > 0) & (step.lives < self._lives))
-        if self.rules is not None and self.rules.clip_reward:
-            rewards = np.sign(rewards)
+        observations, rewards, terminated, self._info = self._advance(self._checked(self.noise.executed(actions)))
+        self.book.add(rewards)
+        over = terminated | (self.book.lengths >= self.max_episode_steps)
+        if self.rules is not None:
+            lives = self._info["lives"]
+            if self.rules.life_loss:
+                terminated = terminated | ((lives > 0) & (lives < self._lives))
+            if self.rules.clip_reward:
+                rewards = np.sign(rewards)
+            self._lives = lives
         truncated = over & ~terminated
         ended = over | terminated
         rewards = self.noise.rewards(rewards.astype(np.float32, copy=False), ended)
-        observations, lives, episodes = step.observations, step.lives, NO_EPISODES
+        if not ended.any():
+            seen = self.noise.observations(observations)
+            return StepArrays(seen, rewards, terminated, truncated, seen, *NO_EPISODES)
+        final, episodes = self.noise.observations(observations), NO_EPISODES
         if over.any():
             rows = np.flatnonzero(over)
             episodes = self.book.finish(rows)
-            observations, lives = self._restart(rows, step)
-        self._keep(lives)
-        if not ended.any():
-            seen = self.noise.observations(observations)
-            return StepArrays(seen, rewards, terminated, truncated, seen, *episodes)
+            observations, info = self._restart(rows, observations)
+            self._began(rows, info)
         self.noise.restart(ended)
-        final = self.noise.observations(step.observations)
         return StepArrays(self.noise.observations(observations), rewards, terminated, truncated, final, *episodes)
 
-    def _keep(self, lives: np.ndarray | None) -> None:
-        if lives is not None:
-            self._lives = lives
+    def _where_it_stands(self) -> Any:
+        return self._origin, self.book.total_steps
+
+    def _began(self, rows: np.ndarray, info: dict[str, np.ndarray]) -> None:
+        """Episodes began in these rows [K], of which the engine says `info`."""
+        if self.rules is not None:
+            self._lives = self._lives.copy()  # the last step's, if it has been stepped
+            self._lives[rows] = info["lives"]
+        for row, said in zip(rows.tolist(), rows_of(info, len(rows)), strict=True):
+            self.reset_infos[row] = said
+
+    def _last_infos(self) -> list[dict[str, Any]]:
+        return [a | b for a, b in zip(rows_of(self._info, self.num_envs), super()._last_infos(), strict=True)]
 
     def _checked(self, actions: np.ndarray) -> np.ndarray:
         """The engines do not check: AtariVectorEnv would wait forever, EnvPool read what is not there."""
@@ -122,3 +131,8 @@ class PoolVecEnv(BatchedVecEnv):
         if isinstance(space, spaces.Discrete) and (actions.min() < 0 or actions.max() >= space.n):
             raise ValueError(f"actions={actions}: must lie in [0, {space.n})")
         return actions
+
+
+def rows_of(info: dict[str, np.ndarray], n: int) -> list[dict[str, Any]]:
+    """Arrays [n, ...] as a dictionary per row."""
+    return [{key: values[row] for key, values in info.items()} for row in range(n)]
