@@ -118,9 +118,11 @@ def make_protocol(
 
 
 def make_game(
-    spec: EnvSpec, rules: AtariProtocol, env_kwargs: Mapping[str, Any], render_mode: str | None
+    spec: EnvSpec, rules: AtariProtocol, env_kwargs: Mapping[str, Any], render_mode: str | None, exact: bool = False
 ) -> gymnasium.Env:
     """The game up to and including the stack of frames: whole episodes, unclipped rewards, recorded.
+
+    With `exact` its state can be saved: sticky actions are kept outside the emulator.
 
     Raises:
         ValueError: env_kwargs sets what the protocol decides.
@@ -129,10 +131,11 @@ def make_game(
     from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
     from .recorder import EpisodeRecorder
+    from .sticky_frames import StickyFrames
 
     decided: dict[str, Any] = {
         "frameskip": 1,
-        "repeat_action_probability": rules.sticky,
+        "repeat_action_probability": 0.0 if exact else rules.sticky,
         "full_action_space": rules.full_action_space,
         "max_num_frames_per_episode": 0,  # the emulator would count the no-ops, and leave out the last frame
         "render_mode": render_mode,
@@ -140,6 +143,8 @@ def make_game(
     for name in sorted(decided.keys() & env_kwargs.keys()):
         raise ValueError(f"env_kwargs: {name!r} of {spec.id} is set by the protocol, use atari=... or its own argument")
     env = gymnasium.make(spec, max_episode_steps=-1, **env_kwargs, **decided)
+    if exact and rules.sticky:
+        env = StickyFrames(env, rules.sticky)
     env = AtariPreprocessing(env, rules.noop_max, rules.frame_skip, rules.screen_size)
     env = EpisodeRecorder(TimeLimit(env, rules.max_episode_steps))
     return FrameStackObservation(env, rules.frame_stack, padding_type="zero")

@@ -32,6 +32,7 @@ class EnvOptions:
     render_mode: str | None = None
     atari: AtariProtocol | None = None
     monitor_dir: str | None = None
+    exact: bool = False  # only what can save its state
 
     def env_fns(self, n_envs: int) -> list[Callable[[], gymnasium.Env]]:
         """A constructor per environment."""
@@ -46,7 +47,7 @@ def brings_own_noise(spec: EnvSpec) -> bool:
 def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
     """Environment number `index`: the task, a recorder around it, then whatever alters what training sees."""
     if options.atari is not None:
-        game = make_game(options.spec, options.atari, options.env_kwargs, options.render_mode)
+        game = make_game(options.spec, options.atari, options.env_kwargs, options.render_mode, options.exact)
         env = shape_for_training(game, options.atari)
     else:
         kwargs = dict(options.env_kwargs)

@@ -109,7 +109,7 @@ class Encoder:
 
     def attributes(self, value: Any, names: Any, where: str) -> dict[str, Any]:
         """Some attributes of an object, by name."""
-        return {name: self.encode(vars(value)[name], f"{where}.{name}") for name in names}
+        return {name: self.encode(vars(value)[name], _inside(where, name)) for name in names}
 
     def _own(self, array: np.ndarray, where: str) -> None:
         """UnsavedError if the array is a view of a simulator's memory, or overlaps another that is saved."""
@@ -194,7 +194,7 @@ class Decoder:
         """Write some attributes of an object."""
         there = vars(old)  # written directly: what a property or a wrapper's __setattr__ would do has been done
         for name, value in saved.items():
-            there[name] = self.decode(value, there.get(name), f"{where}.{name}")
+            there[name] = self.decode(value, there.get(name), _inside(where, name))
 
     def _decode_dict(self, result: dict[Any, Any], saved: dict[str, Any], old: Any, where: str) -> dict[Any, Any]:
         olds = old if isinstance(old, dict) else {}
@@ -223,6 +223,11 @@ class Decoder:
 def class_name(value: Any) -> str:
     """Module and name of a value's class."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _inside(where: str, name: str) -> str:
+    """Where an attribute sits; the chain of wrappers is not spelt out."""
+    return where if name == "env" else f"{where}.{name}"
 
 
 def _fixed(value: Any) -> dict[str, Any] | None:
