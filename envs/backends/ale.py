@@ -7,16 +7,11 @@ generator; emulators are seeded with 31 bits (there 32), so half of all seeds gi
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from ..atari import AtariProtocol
 from ..single import EnvOptions
 from .pool import OUT_OF_REACH, EngineStep, PoolVecEnv
-
-OTHERS = "backends that do: inprocess, dummy, subproc"
 
 
 def lacks(options: EnvOptions) -> str | None:
@@ -31,14 +26,15 @@ def lacks(options: EnvOptions) -> str | None:
 
 
 class AleVecEnv(PoolVecEnv):
-    """N games of one AtariVectorEnv. ValueError for what it lacks."""
+    """N games of one AtariVectorEnv, of options that it does not lack."""
+
+    state_kind = "ale"
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
         from ale_py.vector_env import AtariVectorEnv
 
-        if missing := lacks(options):
-            raise ValueError(f"backend='ale' has no {missing}; {OTHERS}")
-        rules: AtariProtocol = options.atari  # type: ignore[assignment]
+        rules = options.atari
+        assert rules is not None
         # NEXT_STEP: SAME_STEP would allocate a second batch of frames at every step, and leave rows of it unwritten.
         vector = AtariVectorEnv(
             options.spec.kwargs["game"],
@@ -59,32 +55,23 @@ class AleVecEnv(PoolVecEnv):
             use_fire_reset=False,
         )
         super().__init__(vector, options, n_envs, vector.single_observation_space, vector.single_action_space)
-        self._info: dict[str, np.ndarray] = {}
         self._seeded = False
 
-    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, np.ndarray]:
+    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         # Left to itself, the engine seeds all emulators with the same second of the clock.
         drawn = [emulator_seed(seed) if seed is not None or not self._seeded else -1 for seed in seeds]
         self._seeded = True
-        observations, info = self.vector.reset(seed=np.array(drawn))
-        return observations, info["lives"]
+        return self.vector.reset(seed=np.array(drawn))
 
     def _advance(self, actions: np.ndarray) -> EngineStep:
-        observations, rewards, terminated, _, self._info = self.vector.step(actions)
-        return EngineStep(observations, rewards, terminated, self._info["lives"])
+        observations, rewards, terminated, _, info = self.vector.step(actions)
+        return EngineStep(observations, rewards, terminated, info)
 
-    def _restart(self, rows: np.ndarray, step: EngineStep) -> tuple[np.ndarray, np.ndarray]:
+    def _restart(self, rows: np.ndarray, observations: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         mask = np.zeros(self.num_envs, bool)
         mask[rows] = True
         observations, info = self.vector.reset(options={"reset_mask": mask})
-        return observations, info["lives"]
-
-    def _last_infos(self) -> list[dict[str, Any]]:
-        infos = super()._last_infos()
-        for key in ("lives", "frame_number", "episode_frame_number"):
-            for info, value in zip(infos, self._info[key].tolist(), strict=True):
-                info[key] = value
-        return infos
+        return observations, {key: values[rows] for key, values in info.items()}
 
 
 def emulator_seed(seed: int | None) -> int:

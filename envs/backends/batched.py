@@ -25,23 +25,32 @@ class EpisodeBook:
     total_steps = 0  # of each environment, whatever the episodes
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
-        self.returns, self.lengths = np.zeros(n_envs), np.zeros(n_envs, np.int64)
+        self.returns = np.zeros(n_envs)
+        self._begun, self._oldest = np.zeros(n_envs, np.int64), 0  # total_steps when each, and the oldest, began
         self.records: dict[int, dict[str, Any]] = {}  # of the last step, by environment
         self._t_start = time.time()
-        self._writers = [
-            open_monitor_file(Path(options.monitor_dir) / str(i), options.spec.id, self._t_start)
-            for i in range(n_envs if options.monitor_dir is not None else 0)
-        ]
+        folder = options.monitor_dir
+        paths = [Path(folder) / str(index) for index in range(n_envs)] if folder is not None else []
+        self._writers = [open_monitor_file(path, options.spec.id, self._t_start) for path in paths]
 
     def restart(self) -> None:
         """All episodes begin; those under way are not recorded."""
-        self.returns[:], self.lengths[:] = 0.0, 0
+        self.returns[:], self._begun[:], self._oldest = 0.0, self.total_steps, self.total_steps
         self.records = {}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Steps [N] of the running episodes."""
+        return self.total_steps - self._begun
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest running episode."""
+        return self.total_steps - self._oldest
 
     def add(self, rewards: np.ndarray) -> None:
         """A step that paid `rewards` [N]."""
         self.returns += rewards
-        self.lengths += 1
         self.total_steps += 1
         self.records = {}
 
@@ -50,7 +59,8 @@ class EpisodeBook:
         returns, lengths = self.returns[rows], self.lengths[rows]
         for row, episode_return, length in zip(rows.tolist(), returns.tolist(), lengths.tolist(), strict=True):
             self.records[row] = self._record(row, episode_return, length)
-        self.returns[rows], self.lengths[rows] = 0.0, 0
+        self.returns[rows], self._begun[rows] = 0.0, self.total_steps
+        self._oldest = int(self._begun.min())
         return returns, lengths, rows
 
     def _record(self, row: int, episode_return: float, length: int) -> dict[str, Any]:
@@ -61,7 +71,7 @@ class EpisodeBook:
 
     def infos(self) -> list[dict[str, Any]]:
         """A new info per environment, with `episode` where one ended in the last step."""
-        return [{"episode": self.records[row]} if row in self.records else {} for row in range(len(self.lengths))]
+        return [{"episode": self.records[row]} if row in self.records else {} for row in range(len(self.returns))]
 
     def close(self) -> None:
         """Close the monitor files."""

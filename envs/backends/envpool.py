@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,23 +25,20 @@ CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuou
 
 
 class EnvPoolVecEnv(PoolVecEnv):
-    """N environments of one EnvPool.
+    """N environments of one EnvPool, of options that it does not lack."""
 
-    Raises:
-        ImportError: EnvPool is not installed.
-        ValueError: it does not have the id, or something that is asked of it.
-    """
+    state_kind = "envpool"
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
-        if importlib.util.find_spec("envpool") is None:
-            raise ImportError("backend='envpool' needs envpool: pip install 'mirrorzoo[envpool]'", name="envpool")
-        task, config = pool_task(options), pool_config(options)
+        task = pool_task(options)
+        config: dict[str, Any] = {"max_episode_steps": OUT_OF_REACH, **options.env_kwargs}
+        if options.atari is not None:
+            config |= _atari_config(options.atari)
         self._make = partial(_quietly, "make_gymnasium", task, num_envs=n_envs, num_threads=1, **config)
         spec = _quietly("make_spec", task, num_envs=n_envs, **config)
         action_space = spec.gymnasium_action_space
         super().__init__(None, options, n_envs, spec.gymnasium_observation_space, action_space)
         self._action_dtype = np.int32 if isinstance(action_space, gymnasium.spaces.Discrete) else action_space.dtype
-        self._info: dict[str, Any] = {}
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of the pool, which all rows share; there is a pool from the first reset on."""
@@ -50,28 +46,26 @@ class EnvPoolVecEnv(PoolVecEnv):
             return [None for _ in self._get_indices(indices)]
         return super().get_attr(attr_name, indices)
 
-    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, np.ndarray | None]:
+    def _start(self, seeds: list[int | None]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         # A pool takes its seeds when it is made, and making one loads N games: not before they are known.
         if self.vector is None or any(seed is not None for seed in seeds):
-            drawn = [np.random.SeedSequence().entropy if seed is None else seed for seed in seeds]
-            self.close_pool()
-            self.vector = self._make(seed=0, env_seed=[int(seed) & OUT_OF_REACH for seed in drawn])
+            entropy = np.random.default_rng().integers(OUT_OF_REACH, size=self.num_envs).tolist()
+            drawn = [other if seed is None else seed & OUT_OF_REACH for seed, other in zip(seeds, entropy, strict=True)]
+            self._close_pool()
+            self.vector = self._make(seed=0, env_seed=drawn)
         observations, info = self.vector.reset()
-        return self._with_blank_frames(observations, np.zeros(self.num_envs, np.int64)), info.get("lives")
+        return self._with_blank_frames(observations, np.zeros(self.num_envs, np.int64)), _told(info)
 
     def _advance(self, actions: np.ndarray) -> EngineStep:
-        observations, rewards, terminated, _, self._info = self.vector.step(actions.astype(self._action_dtype))
+        observations, rewards, terminated, _, info = self.vector.step(actions.astype(self._action_dtype))
         observations = self._with_blank_frames(observations, self.book.lengths + 1)
-        return EngineStep(observations, rewards, terminated, self._info.get("lives"))
+        return EngineStep(observations, rewards, terminated, _told(info))
 
-    def _restart(self, rows: np.ndarray, step: EngineStep) -> tuple[np.ndarray, np.ndarray | None]:
+    def _restart(self, rows: np.ndarray, observations: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         first, info = self.vector.reset(rows.astype(np.int32))
-        observations, lives = step.observations.copy(), step.lives
+        observations = observations.copy()
         observations[rows] = self._with_blank_frames(first, np.zeros(len(rows), np.int64))
-        if lives is not None:
-            lives = lives.copy()
-            lives[rows] = info["lives"]
-        return observations, lives
+        return observations, _told(info)
 
     def _with_blank_frames(self, observations: np.ndarray, ages: np.ndarray) -> np.ndarray:
         """Zeros before the first frame of a game, which EnvPool repeats there; `ages` are steps since its start."""
@@ -81,15 +75,7 @@ class EnvPoolVecEnv(PoolVecEnv):
                 observations[row, : missing[row]] = 0
         return observations
 
-    def _last_infos(self) -> list[dict[str, Any]]:
-        infos = super()._last_infos()
-        for key, values in self._info.items():
-            if isinstance(values, np.ndarray) and len(values) == self.num_envs and key not in ("env_id", "ram"):
-                for info, value in zip(infos, values, strict=True):
-                    info[key] = value
-        return infos
-
-    def close_pool(self) -> None:
+    def _close_pool(self) -> None:
         """End its threads."""
         if self.vector is not None:
             self.vector.close()
@@ -97,48 +83,40 @@ class EnvPoolVecEnv(PoolVecEnv):
 
     def close(self) -> None:
         """Close the pool and the monitor files."""
-        self.close_pool()
+        self._close_pool()
         self.book.close()
 
 
-def pool_task(options: EnvOptions) -> str:
-    """EnvPool's name of the environment. ValueError if it has none, or lacks something of the options."""
+def lacks(options: EnvOptions) -> str | None:
+    """What of these options EnvPool does not have; None if it has it all. ImportError if it is not installed."""
+    if importlib.util.find_spec("envpool") is None:
+        raise ImportError("backend='envpool' needs envpool: pip install 'mirrorzoo[envpool]'", name="envpool")
     import envpool
 
+    spec, rules = options.spec, options.atari
+    known = rules is not None or spec.id in CLASSIC or is_mujoco(spec)
+    if not known or pool_task(options) not in envpool.list_all_envs():
+        return spec.id
+    if options.render_mode is not None:
+        return f"render_mode {options.render_mode!r}"
+    if rules is None and options.frame_stack is not None:
+        return f"{spec.id} with stacked frames"
+    if rules is not None and rules.fire_reset:
+        return "fire_reset"
+    if rules is not None and rules.noop_max == 0:  # it would crash
+        return "games without no-ops (noop_max=0)"
+    theirs = _quietly("make_spec", pool_task(options)).config._asdict()
+    unknown = [name for name in options.env_kwargs if name not in theirs or rules is not None]
+    return f"env_kwargs {unknown}" if unknown else None
+
+
+def pool_task(options: EnvOptions) -> str:
+    """EnvPool's name of the environment."""
     spec = options.spec
-    task = spec.id
-    if options.atari is not None:
-        task = f"{spec.name.removesuffix('NoFrameskip')}-v5"
-    known = options.atari is not None or spec.id in CLASSIC or is_mujoco(spec)
-    missing = None
-    if not known or task not in envpool.list_all_envs():
-        missing = spec.id
-    elif options.render_mode is not None:
-        missing = f"render_mode {options.render_mode!r}"
-    elif options.atari is None and options.frame_stack is not None:
-        missing = f"frame_stack for {spec.id}"
-    elif options.atari is not None and options.atari.fire_reset:
-        missing = "fire_reset as envs.atari has it"
-    elif options.atari is not None and options.atari.noop_max == 0:
-        missing = "games without no-ops (noop_max=0)"
-    if missing:
-        raise ValueError(f"backend='envpool' has no {missing}; backends that do: inprocess, dummy, subproc")
-    return task
+    return f"{spec.name.removesuffix('NoFrameskip')}-v5" if options.atari is not None else spec.id
 
 
-def pool_config(options: EnvOptions) -> dict[str, Any]:
-    """EnvPool's arguments. ValueError for a constructor argument that it does not have."""
-    config: dict[str, Any] = {"max_episode_steps": OUT_OF_REACH}
-    if options.atari is not None:
-        config |= _atari_config(options.atari)
-    known = _quietly("make_spec", pool_task(options)).config._asdict().keys() if options.env_kwargs else ()
-    for name in options.env_kwargs:
-        if name not in known or name in config:
-            raise ValueError(f"env_kwargs: backend='envpool' has no {name!r} of {options.spec.id}")
-    return config | dict(options.env_kwargs)
-
-
-def _atari_config(rules: AtariProtocol) -> Mapping[str, Any]:
+def _atari_config(rules: AtariProtocol) -> dict[str, Any]:
     return {
         "frame_skip": rules.frame_skip,
         "repeat_action_probability": rules.sticky,
@@ -151,6 +129,11 @@ def _atari_config(rules: AtariProtocol) -> Mapping[str, Any]:
         "episodic_life": False,  # lives are counted in arrays, as everywhere
         "reward_clip": False,
     }
+
+
+def _told(info: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What EnvPool says of the environments, without its own bookkeeping."""
+    return {key: values for key, values in info.items() if key not in ("env_id", "players", "ram", "elapsed_step")}
 
 
 def _quietly(function: str, *args: Any, **kwargs: Any) -> Any:

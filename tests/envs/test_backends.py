@@ -19,10 +19,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from envs import StepArrays, make_vec
 from envs.backends.arrays import array_step
 from envs.backends.cartpole import step_states
+from envs.backends.choice import NATIVE_PAYS_FROM
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.native import NativeVecEnv
 from envs.mujoco import quiet_deprecations
-from envs.vector import NATIVE_PAYS_FROM
 
 IN_THIS_PROCESS = ("inprocess", "dummy", "native")  # subproc takes seconds to start: one test has it all
 
@@ -111,7 +111,9 @@ def test_pong(env_id: str) -> None:
         return StackedByHand(gymnasium.wrappers.TimeLimit(env, 130))
 
     actions = np.random.default_rng(0).integers(0, 6, (550, 2))
-    counts = assert_same(make_vec(env_id, 2, 0, max_episode_steps=130), plain_loop(make, 2, 0, actions), actions)
+    counts = assert_same(
+        make_vec(env_id, 2, 0, "inprocess", max_episode_steps=130), plain_loop(make, 2, 0, actions), actions
+    )
     assert counts == {"terminated": 0, "truncated": 8}
 
 
@@ -209,7 +211,7 @@ class LateReset(NativeVecEnv):
 
 
 def test_the_row_count_notices_late_resets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envs.vector.NativeVecEnv", LateReset)
+    monkeypatch.setattr("envs.backends.choice.NativeVecEnv", LateReset)
     with pytest.raises(AssertionError):
         count_rows(make_vec("CartPole-v1", 2, 0, "native"), 200)
 
