@@ -17,7 +17,9 @@ from typing import Any
 
 import gymnasium
 
-from .codec import Decoder, Encoder, class_name
+from .decode import Decoder
+from .encode import Encoder
+from .kinds import class_name
 from .plain import UnsavedError
 
 EXACT, BOUNDARY = "exact", "boundary"

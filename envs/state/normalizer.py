@@ -6,7 +6,8 @@ from typing import Any
 
 from stable_baselines3.common import vec_env
 
-from .codec import Decoder, Encoder
+from .decode import Decoder
+from .encode import Encoder
 from .environment import require_equal
 from .vec_env import check_header
 

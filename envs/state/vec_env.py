@@ -18,7 +18,8 @@ from typing import Any, ClassVar
 from gymnasium import Env
 from stable_baselines3.common.vec_env import VecEnv
 
-from .codec import Decoder, Encoder
+from .decode import Decoder
+from .encode import Encoder
 from .environment import (
     BOUNDARY,
     EXACT,
