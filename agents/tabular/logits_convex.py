@@ -62,7 +62,7 @@ def lco_target(
     """The logits [..., S, A] that minimise the loss exactly; shift = A / beta, old = pi(z_old).
 
     Sparse: z_old + pi_old A / beta (mse), the logits of the mixture E_a[pi*_a] (kld), and by coordinate the root x of
-    pi_old tanh(x - A / beta) + (1 - pi_old) tanh(x) = 0, quadratic in exp(2 x) (log_cosh).
+    pi_old tanh(x - A / beta) + (1 - pi_old) tanh(x) = 0 (log_cosh).
     """
     if advantages == "dense":
         return z_old + shift
@@ -70,7 +70,7 @@ def lco_target(
         return z_old + old * shift
     if match == "kld":
         return f_prime_of(_mixture(policy, z_old, old, shift), policy.divergence, policy.reference)
-    return z_old + np.sign(shift) * _log_cosh_root(old, np.abs(shift))
+    return z_old + _log_cosh_root(old, shift)
 
 
 def lco_gradient(
@@ -103,15 +103,12 @@ def _mixture(policy: TabularPolicy, z_old: Array, old: Array, shift: Array) -> A
 
 
 def _log_cosh_root(share: Array, shift: Array) -> Array:
-    """x in [0, shift] with share tanh(x - shift) + (1 - share) tanh(x) = 0, shift >= 0.
+    """x with share tanh(x - shift) + (1 - share) tanh(x) = 0: x = (shift - asinh((1 - 2 share) sinh(shift))) / 2.
 
-    With t = exp(2 x), k = exp(-2 shift) and b = (1 - 2 share)(1 - k): k t^2 + b t - 1 = 0. Of its two forms the root is
-    taken in the one without cancellation.
+    Beyond the range of sinh the asinh is linear.
     """
-    k = np.exp(-2.0 * shift)
-    b = (1.0 - 2.0 * share) * -np.expm1(-2.0 * shift)
-    total = np.abs(b) + np.sqrt(b * b + 4.0 * k)
-    return np.where(b >= 0.0, 0.5 * np.log(2.0 / total), 0.5 * np.log(total / 2.0) + shift)
+    near, slope = np.clip(shift, -700.0, 700.0), 1.0 - 2.0 * share
+    return 0.5 * (shift - np.arcsinh(slope * np.sinh(near)) - np.sign(slope) * (shift - near))
 
 
 def _check(match: str, advantages: str, beta: float) -> None:
