@@ -62,13 +62,10 @@ class RewardNoiseSpec:
         if self.kind == "gaussian":
             noise = rng.standard_normal(n, np.float32)
             noise *= self.std
-        elif self.kind == "uniform":
-            noise = rng.random(n, np.float32)
-            noise -= 0.5
-            noise *= 2.0 * _UNIT * self.std
-        else:
-            noise = (rng.standard_t(_DEGREES_OF_FREEDOM, n) * (self.std / _UNIT)).astype(np.float32)
-        return noise
+            return noise
+        if self.kind == "uniform":
+            return rng.uniform(-_UNIT * self.std, _UNIT * self.std, n).astype(np.float32)
+        return (rng.standard_t(_DEGREES_OF_FREEDOM, n) * (self.std / _UNIT)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common import vec_env
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
 from .backends.arrays import Observations, StepArrays, array_step
+from .state import StatefulNormalizer
 
 
 class NonFiniteError(ValueError, FloatingPointError):
     """A NaN or an infinity from an environment: a bad value to whoever passes it on, a numerical fault to a run."""
 
 
-class VecNormalize(vec_env.VecNormalize):
+class VecNormalize(StatefulNormalizer):
     """Observations (o - mean) / sqrt(var + eps), rewards r / sqrt(var of the discounted return + eps), both clipped.
 
     Constructor, statistics and numbers are those of SB3's class, by `step` and by `step_arrays` alike; any VecEnv can
@@ -36,20 +38,64 @@ class VecNormalize(vec_env.VecNormalize):
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`. Last observations are normalised as the others are."""
         step = array_step(self.venv, actions)
-        dones = step.terminated | step.truncated
         self.old_obs, self.old_reward = step.observations, step.rewards
-        if self.training and self.norm_obs:
-            self._update_observations(step.observations)
-        observations = self._normalized(step.observations)
-        if self.training:
-            self._update_reward(step.rewards)
-        rewards = self.normalize_reward(step.rewards)
+        observations, rewards = self._normalize(step.observations, step.rewards)
         final = observations
-        if dones.any():
+        if step.final_observations is not step.observations and (ended := step.terminated | step.truncated).any():
             require_finite("last observation", step.final_observations)  # a value will be bootstrapped from it
             final = self._normalized(step.final_observations)
-            self.returns[dones] = 0
+            self.returns[ended] = 0
         return step._replace(observations=observations, rewards=rewards, final_observations=final)
+
+    def _normalize(self, observations: Any, rewards: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Update the statistics, then normalise by them: compiled where Numba is installed, else by NumPy."""
+        kernel = _kernel()
+        if kernel is not None and self._fits_kernel(observations):
+            return self._by_kernel(kernel, observations, rewards)
+        if self.training and self.norm_obs:
+            self._update_observations(observations)
+        if self.training:
+            self._update_reward(rewards)
+        return self._normalized(observations), self.normalize_reward(rewards)
+
+    def _fits_kernel(self, observations: Any) -> bool:
+        """Whether observations and their statistics are plain arrays [N, D] and [D] of floats, which all go in."""
+        if not self.norm_obs or not isinstance(observations, np.ndarray) or observations.dtype.char not in "fd":
+            return False
+        mean, var = self.obs_rms.mean, self.obs_rms.var  # anybody may have assigned anything to them
+        return observations.ndim == 2 and all(
+            isinstance(moment, np.ndarray) and moment.dtype.char == "d" and moment.shape == observations.shape[1:]
+            for moment in (mean, var)
+        )
+
+    def _by_kernel(
+        self, kernel: ModuleType, observations: np.ndarray, rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        (n, size), obs = observations.shape, self.obs_rms
+        ret: Any = self.ret_rms
+        moments, out = np.empty((2, size)), np.empty((n, size), np.float32)
+        out_rewards = np.empty(n, np.float32)
+        outcome, ret_mean, ret_var = kernel.normalize_step(
+            observations,
+            rewards,
+            (obs.mean, obs.var, float(obs.count)),
+            (float(ret.mean), float(ret.var), float(ret.count)),
+            self.returns,
+            moments,
+            out,
+            out_rewards,
+            (float(self.gamma), float(self.epsilon), float(self.clip_obs), float(self.clip_reward)),
+            (bool(self.training), bool(self.norm_reward)),
+        )
+        if outcome == kernel.NOT_FINITE:
+            require_finite("observation", observations)
+            require_finite("reward", rewards)
+            require_finite("discounted return", self.returns * self.gamma + rewards)
+        if self.training:
+            obs.mean, obs.var = moments
+            ret.mean, ret.var = np.float64(ret_mean), np.float64(ret_var)
+            obs.count, ret.count = obs.count + n, ret.count + n
+        return out, out_rewards
 
     def _update_observations(self, observations: Observations) -> None:
         if isinstance(observations, dict):
@@ -69,6 +115,16 @@ class VecNormalize(vec_env.VecNormalize):
         if isinstance(observations, dict):
             return self.normalize_obs(observations)
         return self._normalize_obs(observations, self.obs_rms).astype(np.float32)
+
+
+@functools.cache
+def _kernel() -> ModuleType | None:
+    """The compiled step, if Numba is installed."""
+    try:
+        from . import normalize_kernel
+    except ImportError:
+        return None
+    return normalize_kernel
 
 
 class FiniteMeanStd(RunningMeanStd):

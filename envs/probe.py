@@ -1,8 +1,9 @@
 """Probe environments: so small that the value function is known, so that a wrong learner has nowhere to hide.
 
 Each isolates one thing that a learner must get right, in the order in which to try them: a constant, what the
-observation says, discounting, the time limit, the action. `optimal_value` is the answer. Observations are one
-number, Box [1].
+observation says, discounting, the time limit, the action. `optimal_value` is the answer. Each exists for every kind of
+action that Stable-Baselines3 has: Discrete, Box, MultiDiscrete, MultiBinary (it has no Dict and no Tuple of actions).
+Observations are one number, Box [1], or a Dict in which that number stands beside a constant.
 """
 
 from __future__ import annotations
@@ -20,43 +21,54 @@ _MULTI_DISCRETE_TARGET = np.array([1, 2])
 _MULTI_BINARY_TARGET = np.array([1, 0, 1])
 
 
-def _action_space(actions: str) -> spaces.Space:
-    kinds: dict[str, spaces.Space] = {
+def _action_spaces() -> dict[str, spaces.Space]:
+    return {
         "discrete": spaces.Discrete(2),
         "box": spaces.Box(-1.0, 1.0, (1,), np.float32),
         "multi_discrete": spaces.MultiDiscrete([2, 3]),
         "multi_binary": spaces.MultiBinary(3),
     }
-    if actions not in kinds:
-        raise ValueError(f"actions={actions!r}: unknown{closest(actions, kinds)} (known: {', '.join(kinds)})")
-    return kinds[actions]
 
 
-class ProbeConstant(gymnasium.Env[np.ndarray, Any]):
+def _observation_spaces() -> dict[str, spaces.Space]:
+    number = spaces.Box(-1.0, 1.0, (1,), np.float32)
+    constant = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    return {"vector": number, "dict": spaces.Dict({"constant": constant, "number": number})}
+
+
+def _chosen(name: str, value: str, kinds: dict[str, spaces.Space]) -> spaces.Space:
+    if value not in kinds:
+        raise ValueError(f"{name}={value!r}: unknown{closest(value, kinds)} (known: {', '.join(kinds)})")
+    return kinds[value]
+
+
+class ProbeConstant(gymnasium.Env[Any, Any]):
     """One step, reward 1, whatever is done: V = 1. A loss or an optimiser that is broken fails here.
 
     Args:
         actions: "discrete", "box", "multi_discrete" or "multi_binary".
+        observations: "vector", the number [1]; or "dict": {"number": the same, "constant": ones [2]}.
         render_mode: None; there is nothing to see.
+
+    Raises:
+        ValueError: a kind that is not known.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 (Gymnasium declares it so)
 
-    def __init__(self, actions: str = "discrete", render_mode: str | None = None) -> None:
-        self.actions, self.render_mode = actions, render_mode
-        self.action_space = _action_space(actions)
-        self.observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+    def __init__(self, actions: str = "discrete", observations: str = "vector", render_mode: str | None = None) -> None:
+        self.actions, self.observations, self.render_mode = actions, observations, render_mode
+        self.action_space = _chosen("actions", actions, _action_spaces())
+        self.observation_space = _chosen("observations", observations, _observation_spaces())
         self.observed = 0.0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
         super().reset(seed=seed)
         self.observed = self._first()
         return self._observation(), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Pay and, as a rule, end."""
         reward, terminated = self._pay(action)
         return self._observation(), reward, terminated, False, {}
@@ -72,8 +84,9 @@ class ProbeConstant(gymnasium.Env[np.ndarray, Any]):
         """Reward, and whether the episode is over."""
         return 1.0, True
 
-    def _observation(self) -> np.ndarray:
-        return np.array([self.observed], np.float32)
+    def _observation(self) -> Any:
+        number = np.array([self.observed], np.float32)
+        return number if self.observations == "vector" else {"constant": np.ones(2, np.float32), "number": number}
 
 
 class ProbeObservation(ProbeConstant):

@@ -51,13 +51,14 @@ class EpisodeRecorder(Monitor[ObsType, ActType], RecordConstructorArgs):
         self.total_steps += 1
         if terminated or truncated:
             self.needs_reset = True
-            info["episode"] = self._record()
+            info["episode"] = self.record(self._return, self._length)
         return observation, reward, terminated, truncated, info
 
-    def _record(self) -> dict[str, Any]:
-        record = episode_record(self._return, self._length, self.t_start)
-        self.episode_returns.append(self._return)
-        self.episode_lengths.append(self._length)
+    def record(self, episode_return: float, length: int) -> dict[str, Any]:
+        """Take down an episode: what `info["episode"]` says of it."""
+        record = episode_record(episode_return, length, self.t_start)
+        self.episode_returns.append(episode_return)
+        self.episode_lengths.append(length)
         self.episode_times.append(record["t"])
         if self.results_writer is not None:
             self.results_writer.write_row(record)

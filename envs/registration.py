@@ -14,21 +14,27 @@ _NOISE_AROUND_RECORDER = (
     WrapperSpec("own_noise", "envs.noisy_cartpole:own_noise", {}),
 )
 
-_PROBES: dict[str, tuple[str, dict[str, Any]]] = {
-    "ProbeConstant-v0": ("ProbeConstant", {}),
-    "ProbeConstantBox-v0": ("ProbeConstant", {"actions": "box"}),
-    "ProbeObservation-v0": ("ProbeObservation", {}),
-    "ProbeObservationBox-v0": ("ProbeObservation", {"actions": "box"}),
-    "ProbeDiscount-v0": ("ProbeDiscount", {}),
-    "ProbeDiscountBox-v0": ("ProbeDiscount", {"actions": "box"}),
-    "ProbeTruncation-v0": ("ProbeTruncation", {}),
-    "ProbeAction-v0": ("ProbeAction", {}),
-    "ProbeActionBox-v0": ("ProbeAction", {"actions": "box"}),
-    "ProbeActionMultiDiscrete-v0": ("ProbeAction", {"actions": "multi_discrete"}),
-    "ProbeActionMultiBinary-v0": ("ProbeAction", {"actions": "multi_binary"}),
+# What a probe can be made with, by the part of its id that says so.
+_PROBE_KINDS = ("Constant", "Observation", "Discount", "Truncation", "Action")
+_PROBE_SPACES: dict[str, dict[str, str]] = {
+    "": {},
+    "Box": {"actions": "box"},
+    "MultiDiscrete": {"actions": "multi_discrete"},
+    "MultiBinary": {"actions": "multi_binary"},
+    "Dict": {"observations": "dict"},
+}
+_PROBES = tuple(f"Probe{kind}{space}-v0" for kind in _PROBE_KINDS for space in _PROBE_SPACES)
+
+# id -> entry point, and what else Gymnasium is told about it
+_TABULAR: dict[str, tuple[str, dict[str, Any]]] = {
+    "NChain-v0": ("envs.chains:NChainEnv", {"reward_threshold": 10.0}),
+    "DeepSea-v0": ("envs.chains:DeepSeaEnv", {"reward_threshold": 0.99}),
+    "Bandit-v0": ("envs.bandits:BanditEnv", {}),
+    "CliffWalkingFeatures-v0": ("envs.gridworlds:CliffWalkingFeaturesEnv", {"max_episode_steps": 200}),
+    "FrozenLakeFeatures-v0": ("envs.gridworlds:FrozenLakeFeaturesEnv", {"max_episode_steps": 100}),
 }
 
-OUR_IDS = ("NoisyCartPole-v1", *_PROBES)
+OUR_IDS = ("NoisyCartPole-v1", *_TABULAR, *_PROBES)
 
 
 def register_envs() -> None:
@@ -42,6 +48,9 @@ def register_envs() -> None:
         max_episode_steps=500,
         additional_wrappers=_NOISE_AROUND_RECORDER,
     )
-    for env_id, (name, kwargs) in _PROBES.items():
-        limit = 5 if name == "ProbeTruncation" else None
-        gymnasium.register(env_id, entry_point=f"envs.probe:{name}", max_episode_steps=limit, kwargs=kwargs)
+    for env_id, (entry_point, more) in _TABULAR.items():
+        gymnasium.register(env_id, entry_point=entry_point, **more)
+    for kind in _PROBE_KINDS:
+        for space, kwargs in _PROBE_SPACES.items():
+            env_id, limit = f"Probe{kind}{space}-v0", 5 if kind == "Truncation" else None
+            gymnasium.register(env_id, entry_point=f"envs.probe:Probe{kind}", max_episode_steps=limit, kwargs=kwargs)

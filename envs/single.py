@@ -32,6 +32,7 @@ class EnvOptions:
     render_mode: str | None = None
     atari: AtariProtocol | None = None
     monitor_dir: str | None = None
+    exact: bool = False  # only what can save its state
 
     def env_fns(self, n_envs: int) -> list[Callable[[], gymnasium.Env]]:
         """A constructor per environment."""
@@ -46,9 +47,7 @@ def brings_own_noise(spec: EnvSpec) -> bool:
 def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
     """Environment number `index`: the task, a recorder around it, then whatever alters what training sees."""
     if options.atari is not None:
-        game = make_game(
-            options.spec, options.atari, options.env_kwargs, options.render_mode, options.max_episode_steps
-        )
+        game = make_game(options.spec, options.atari, options.env_kwargs, options.render_mode, options.exact)
         env = shape_for_training(game, options.atari)
     else:
         kwargs = dict(options.env_kwargs)
@@ -59,7 +58,7 @@ def make_env(options: EnvOptions, index: int) -> gymnasium.Env:
         if not brings_own_noise(options.spec):
             env = EpisodeRecorder(env)
     env = add_noise(env, options.noise)
-    if options.frame_stack is not None:
+    if options.frame_stack is not None and options.atari is None:
         # Zeros before the first frame, as SB3's VecFrameStack and ALE's own vector environment have them.
         env = FrameStackObservation(env, options.frame_stack, padding_type="zero")
     if options.monitor_dir is not None:

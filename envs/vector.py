@@ -11,19 +11,13 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from . import checks
 from .atari import is_atari, make_protocol
-from .backends.inprocess import InProcessVecEnv
-from .backends.native import NATIVE_IDS, NativeVecEnv
-from .backends.sb3 import DummyVecEnv, SubprocVecEnv
+from .backends.choice import BACKENDS, make_backend
 from .ids import check_env_kwargs, resolve_id
 from .noise import NOISE_ARGUMENTS, NoiseLevels
 from .normalize import VecNormalize
 from .single import EnvOptions, brings_own_noise
 
-BACKENDS = ("auto", "native", "inprocess", "dummy", "subproc")
-
-# Environments from which CartPole's array step is cheaper than stepping one by one. CPU microseconds per environment
-# step, native against inprocess, measured side by side: 1 env 50/9.5, 4 envs 12.8/7.9, 6 envs 8.3/7.8, 8 envs 6.6/7.6.
-NATIVE_PAYS_FROM = 8
+__all__ = ["BACKENDS", "make_vec"]
 
 _NORMALIZE_KEYS = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys")
 
@@ -47,6 +41,7 @@ def make_vec(
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
     atari: Mapping[str, Any] | None = None,
+    exact: bool = False,
     allow_deprecated: bool = False,
 ) -> VecEnv:
     """N environments with same-step resets: SB3's interface, and `step_arrays` (see `StepArrays`) beside it.
@@ -58,8 +53,9 @@ def make_vec(
         env_id: a Gymnasium id; Atari ids get the preprocessing of envs.atari.
         n_envs: N >= 1.
         seed: environment i is seeded seed + i at the next reset (native: one generator for all); None for entropy.
-        backend: "native" (CartPole by Gymnasium's vector environment), "inprocess" (environments one by one in this
-            process), "dummy" and "subproc" (SB3's), or "auto": the cheaper of the first two.
+        backend: "native" (CartPole as one array), "inprocess" (environments one by one in this process), "ale" (Atari
+            by ale_py's AtariVectorEnv), "envpool" (the extra of that name), "dummy" and "subproc" (SB3's), or "auto":
+            the cheapest, EnvPool apart.
         normalize: True or arguments of VecNormalize (norm_obs, norm_reward, clip_obs, clip_reward, gamma, ...).
         training: False for evaluation: no reward clipping, no episode end by life loss, frozen statistics and rewards
             that are not normalised.
@@ -76,10 +72,13 @@ def make_vec(
         render_mode: as for gymnasium.make.
         max_episode_steps: truncate episodes after so many steps (Atari: of 4 frames) instead of the id's own limit.
         atari: fields of AtariProtocol to change.
+        exact: only a backend that saves its state exactly (`state_level`); Atari's sticky actions then have the
+            emulator's law, but other random numbers.
         allow_deprecated: accept ids that have a newer version.
 
     Raises:
-        ValueError: a name that is not known (the closest is named) or a value out of range.
+        ValueError: a name that is not known (the closest is named), a value out of range, or, with `exact`, a state
+            that can't be saved.
         ImportError: the id needs a package that is missing.
     """
     checks.integer("n_envs", n_envs, 1)
@@ -94,9 +93,10 @@ def make_vec(
         max_episode_steps if max_episode_steps is None else checks.integer("max_episode_steps", max_episode_steps, 1),
         render_mode,
         monitor_dir=None if monitor_dir is None else str(monitor_dir),
+        exact=exact,
     )
     if is_atari(spec):
-        rules = make_protocol(spec, training, sticky_actions, frame_stack, atari)
+        rules = make_protocol(spec, training, sticky_actions, frame_stack, max_episode_steps, atari)
         noise = replace(options.noise, sticky=0.0)  # the emulator's own
         options = replace(options, atari=rules, noise=noise, frame_stack=rules.frame_stack)
     elif atari:
@@ -105,34 +105,20 @@ def make_vec(
         levels = (reward_noise, observation_noise, sticky_actions, random_action, reward_delay)
         options = _with_own_noise(options, dict(zip(NOISE_ARGUMENTS, levels, strict=True)))
     normalizer = _normalizer_arguments(normalize, training)
-    venv = _make_backend(backend, options, n_envs)
+    venv = make_backend(backend, options, n_envs)
+    if exact:
+        _require_exact(venv, env_id)
     if seed is not None:
         venv.seed(seed)
         venv.action_space.seed(seed)
     return venv if normalizer is None else VecNormalize(venv, **normalizer)
 
 
-def _make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
-    if backend not in BACKENDS:
-        raise ValueError(
-            f"backend={backend!r}: must be one of {', '.join(BACKENDS)}{checks.closest(backend, BACKENDS)}"
-        )
-    can_be_native = options.spec.id in NATIVE_IDS and options.frame_stack is None
-    if backend == "auto":
-        backend = "native" if can_be_native and n_envs >= NATIVE_PAYS_FROM and not options.render_mode else "inprocess"
-    if backend == "native":
-        if not can_be_native:
-            what = f"{options.spec.id} with stacked frames" if options.frame_stack else options.spec.id
-            others = ", ".join(name for name in BACKENDS if name != "native")
-            raise ValueError(
-                f"backend='native' has no {what}, only {', '.join(NATIVE_IDS)}; backends that do: {others}"
-            )
-        return NativeVecEnv(options, n_envs)
-    if backend == "dummy":
-        return DummyVecEnv(options.env_fns(n_envs))
-    if backend == "subproc":
-        return SubprocVecEnv(options.env_fns(n_envs))
-    return InProcessVecEnv(options.env_fns(n_envs))
+def _require_exact(venv: Any, env_id: str) -> None:
+    state = venv.get_state()
+    if state["level"] != "exact":
+        venv.close()
+        raise ValueError(f"exact=True: no backend can save the state of {env_id} ({state['reason']})")
 
 
 def _with_own_noise(options: EnvOptions, levels: Mapping[str, Any]) -> EnvOptions:

@@ -92,7 +92,11 @@ class RunConfig:
         import envs
 
         return envs.protocol(
-            self.env, sticky_actions=self.sticky_actions, frame_stack=self.frame_stack, atari=self.atari
+            self.env,
+            sticky_actions=self.sticky_actions,
+            frame_stack=self.frame_stack,
+            max_episode_steps=self.max_episode_steps,
+            atari=self.atari,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ FLOORS = {  # floor -> the modules of ours that it may import; the longest prefi
     "agents.distributions": DISTRIBUTIONS,
     "agents.objectives": OBJECTIVES,
     "agents.policies": POLICIES,
+    "agents.tabular": (*GEOMETRY, "agents.tabular"),
     "agents.training": (*OBJECTIVES, *POLICIES, "agents.training"),
     "agents": ("agents",),
     "envs": ("envs",),

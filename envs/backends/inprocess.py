@@ -11,10 +11,11 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from ..state import StatefulEnvs
 from .arrays import NO_EPISODES, ArrayStepping, StepArrays, copy_rows, empty_rows, episode_arrays, set_row
 
 
-class InProcessVecEnv(ArrayStepping, DummyVecEnv):
+class InProcessVecEnv(ArrayStepping, StatefulEnvs, DummyVecEnv):
     """SB3's DummyVecEnv with a lean step: no dictionary is built and nothing is copied twice.
 
     Raises:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from stable_baselines3.common import vec_env
 
+from ..state import StatefulEnvs, StatefulProcesses
 from .arrays import StepArrays, arrays_from_infos
 
 
-class DummyVecEnv(vec_env.DummyVecEnv):
+class DummyVecEnv(StatefulEnvs, vec_env.DummyVecEnv):
     """SB3's DummyVecEnv."""
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
@@ -16,7 +17,7 @@ class DummyVecEnv(vec_env.DummyVecEnv):
         return arrays_from_infos(*self.step(actions))
 
 
-class SubprocVecEnv(vec_env.SubprocVecEnv):
+class SubprocVecEnv(StatefulProcesses):
     """SB3's SubprocVecEnv: one process per environment, started by forkserver or spawn, never by a bare fork."""
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:

@@ -24,15 +24,16 @@ def play(venv: VecEnv, steps: int) -> tuple[np.ndarray, np.ndarray, list[float]]
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_four_frames_a_step(env_id: str) -> None:
-    venv = make_vec(env_id, 2, 0)
+@pytest.mark.parametrize(("backend", "noops"), [("inprocess", range(1, 31)), ("ale", range(30))])
+def test_four_frames_a_step(env_id: str, backend: str, noops: range) -> None:
+    venv = make_vec(env_id, 2, 0, backend)
     assert venv.observation_space.shape == (4, 84, 84)
     assert venv.reset().dtype == np.uint8  # type: ignore[union-attr]
     start = [info["episode_frame_number"] for info in venv.reset_infos]
     for _ in range(10):
         _, _, _, infos = venv.step(np.array([2, 3]))
     assert [info["episode_frame_number"] for info in infos] == [frame + 40 for frame in start]
-    assert all(1 <= frame <= 30 for frame in start)  # no-ops
+    assert all(frame in noops for frame in start)
 
 
 def test_protocols() -> None:
@@ -47,6 +48,7 @@ def test_protocols() -> None:
         "fire_reset": False,
         "screen_size": 84,
         "frame_stack": 4,
+        "max_episode_steps": 27_000,
     }
     assert v4 == v5 | {"sticky": 0.0}
     assert protocol(IDS[0], training=False) == v5 | {"life_loss": False, "clip_reward": False}
@@ -55,13 +57,15 @@ def test_protocols() -> None:
         "frame_stack": 2,
         "noop_max": 0,
     }
+    assert protocol(IDS[0], atari={"frame_skip": 2}) == v5 | {"frame_skip": 2, "max_episode_steps": 54_000}
+    assert protocol(IDS[0], max_episode_steps=50_000)["max_episode_steps"] == 50_000
     assert protocol("CartPole-v1") == {}
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_the_emulator_gets_the_protocol(env_id: str) -> None:
     for arguments in ({}, {"sticky_actions": 0.5}):
-        ale = make_vec(env_id, 1, 0, **arguments).get_attr("ale")[0]  # type: ignore[arg-type]
+        ale = make_vec(env_id, 1, 0, "inprocess", **arguments).get_attr("ale")[0]  # type: ignore[arg-type]
         assert ale.getFloat("repeat_action_probability") == protocol(env_id, **arguments)["sticky"]  # type: ignore[arg-type]
     assert make_vec(env_id, atari={"full_action_space": True}).action_space.n == 18  # type: ignore[attr-defined]
 
@@ -86,7 +90,7 @@ def test_noise_lies_on_the_clipped_reward_and_not_on_the_return() -> None:
 
 
 def test_a_seed_starts_a_new_game_in_the_middle_of_one() -> None:
-    venv = make_vec("BreakoutNoFrameskip-v4", 1, 0)
+    venv = make_vec("BreakoutNoFrameskip-v4", 1, 0, "inprocess")
     first = venv.reset()
     rng = np.random.default_rng(0)
     while not venv.step_arrays(rng.integers(0, 4, 1)).terminated[0]:  # type: ignore[attr-defined]

@@ -11,16 +11,18 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.wrappers import AtariPreprocessing
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from envs import StepArrays, make_vec
 from envs.backends.arrays import array_step
+from envs.backends.cartpole import step_states
+from envs.backends.choice import NATIVE_PAYS_FROM
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.native import NativeVecEnv
 from envs.mujoco import quiet_deprecations
-from envs.vector import NATIVE_PAYS_FROM
 
 IN_THIS_PROCESS = ("inprocess", "dummy", "native")  # subproc takes seconds to start: one test has it all
 
@@ -109,7 +111,9 @@ def test_pong(env_id: str) -> None:
         return StackedByHand(gymnasium.wrappers.TimeLimit(env, 130))
 
     actions = np.random.default_rng(0).integers(0, 6, (550, 2))
-    counts = assert_same(make_vec(env_id, 2, 0, max_episode_steps=130), plain_loop(make, 2, 0, actions), actions)
+    counts = assert_same(
+        make_vec(env_id, 2, 0, "inprocess", max_episode_steps=130), plain_loop(make, 2, 0, actions), actions
+    )
     assert counts == {"terminated": 0, "truncated": 8}
 
 
@@ -143,6 +147,33 @@ def test_native_cartpole_with_injected_reset_states() -> None:
         counts += step.terminated.sum(), step.truncated.sum()
     assert counts.min() > 30
     assert observations.flags.c_contiguous
+
+
+@pytest.mark.parametrize("integrator", ["euler", "semi-implicit euler"])
+@pytest.mark.parametrize("n", [1, 7])
+def test_cartpoles_equations_are_gymnasiums_to_the_bit(integrator: str, n: int) -> None:
+    ours, theirs = (CartPoleVectorEnv(n) for _ in range(2))
+    ours.kinematics_integrator = theirs.kinematics_integrator = integrator
+    rng = np.random.default_rng(0)
+    ours.reset(seed=0), theirs.reset(seed=0)
+    for t in range(10_000 // n):
+        actions = rng.integers(0, 2, n)
+        terminated = step_states(ours, actions)
+        _, _, expected, _, _ = theirs.step(actions)
+        np.testing.assert_array_equal(ours.state, theirs.state)
+        np.testing.assert_array_equal(terminated, expected)
+        if terminated.any() or t % 50 == 0:
+            ours.state = theirs.state = rng.normal(0, 0.1, (4, n))
+            theirs.prev_done[:] = False
+            theirs.steps[:] = 0
+
+
+def test_native_refuses_actions_that_cartpole_does_not_have() -> None:
+    venv = make_vec("CartPole-v1", 2, 0, "native")
+    venv.reset()
+    for bad in ([0, 2], [-1, 0]):
+        with pytest.raises(ValueError, match="must be 0 or 1"):
+            venv.step_arrays(np.array(bad))
 
 
 def count_rows(venv: VecEnv, steps: int) -> None:
@@ -180,7 +211,7 @@ class LateReset(NativeVecEnv):
 
 
 def test_the_row_count_notices_late_resets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envs.vector.NativeVecEnv", LateReset)
+    monkeypatch.setattr("envs.backends.choice.NativeVecEnv", LateReset)
     with pytest.raises(AssertionError):
         count_rows(make_vec("CartPole-v1", 2, 0, "native"), 200)
 
@@ -243,13 +274,12 @@ def test_native_sticky_actions_repeat_the_executed_one(monkeypatch: pytest.Monke
     venv = make_vec("CartPole-v1", 64, 0, "native", sticky_actions=0.25)
     assert isinstance(venv, NativeVecEnv)
     executed: list[np.ndarray] = []
-    inner = venv.vector.step
 
-    def step_and_tell(actions: np.ndarray) -> Any:
+    def step_and_tell(env: CartPoleVectorEnv, actions: np.ndarray) -> np.ndarray:
         executed.append(actions.copy())
-        return inner(actions)
+        return step_states(env, actions)
 
-    monkeypatch.setattr(venv.vector, "step", step_and_tell)
+    monkeypatch.setattr("envs.backends.native.step_states", step_and_tell)
     venv.reset()
     rng, changed, chances = np.random.default_rng(0), 0, 0
     fresh = np.ones(64, bool)

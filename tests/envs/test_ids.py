@@ -149,7 +149,8 @@ def test_make_vec_refuses(kwargs: dict[str, object], message: str) -> None:
 
 def test_native_says_what_it_has_and_what_else_there_is() -> None:
     with pytest.raises(
-        ValueError, match=r"no HalfCheetah-v5, only CartPole-v1, NoisyCartPole-v1; .*inprocess, dummy, subproc"
+        ValueError,
+        match=r"no HalfCheetah-v5, only CartPole-v1, NoisyCartPole-v1; backends that do: inprocess, .*dummy, subproc",
     ):
         make_vec("HalfCheetah-v5", backend="native")
 
