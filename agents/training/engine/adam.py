@@ -15,7 +15,7 @@ from ..steps import checked_norm
 from .flat import FlatParameters, same_memory
 from .trunk import executor_named
 
-#: (parameters, gradient, exp_avg, exp_avg_sq, start, stop, gradient scale, beta1, beta2, bias corrections, eps) in place.
+#: In place: (parameters, gradient, exp_avg, exp_avg_sq, start, stop, scale, beta1, beta2, step_size, root, eps).
 AdamKernel = Callable[..., None]
 
 

@@ -55,7 +55,10 @@ def _unlike_mlp_policy(policy: ActorCriticPolicy) -> str:
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
         return f"observations: {type(space).__name__} of {space.dtype}"
     extractors = {policy.features_extractor, policy.pi_features_extractor, policy.vf_features_extractor}
-    for module, plain in (*((extractor, FlattenExtractor) for extractor in extractors), (policy.mlp_extractor, MlpExtractor)):
+    for module, plain in (
+        *((extractor, FlattenExtractor) for extractor in extractors),
+        (policy.mlp_extractor, MlpExtractor),
+    ):
         if type(module) is not plain:
             return f"policy: {type(module).__name__} instead of {plain.__name__}"
     if policy.q_critic:
@@ -106,7 +109,9 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
         return "parameters: shared between layers"
     extra = {id(p) for p in policy.parameters()} - {id(p) for p in used}
     if extra:
-        return f"parameters: {next(name for name, p in policy.named_parameters() if id(p) in extra)} is of no plain layer"
+        return (
+            f"parameters: {next(name for name, p in policy.named_parameters() if id(p) in extra)} is of no plain layer"
+        )
     for name, p in policy.named_parameters():
         if p.dtype != torch.float32 or p.device.type != "cpu":
             return f"parameters: {p.dtype} on {p.device}".replace("torch.", "")

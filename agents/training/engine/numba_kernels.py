@@ -16,6 +16,7 @@ from .jit import compiled
 from .numba_tiles import LANES, contract, multiply
 
 BLOCK, CHUNK = 64, 4  # rows of a block; blocks of which a tile of a weight's gradient is summed at a time
+DELTAS = LANES + BLOCK  # where the deltas begin in their array, after LANES zeros and BLOCK ones
 ZERO, ONE, TWO, SATURATED = (np.float32(c) for c in (0, 1, 2, 9.1))  # tanh(9.1) rounds to 1
 LOG2_E2, LN2_HIGH, LN2_LOW = (np.float32(c) for c in (2 / np.log(2), 0.693145751953125, np.log(2) - 0.693145751953125))
 #: (exp(r) - 1 - r) / r^2 for |r| <= ln(2) / 2, to 1e-8
@@ -23,38 +24,33 @@ E0, E1, E2, E3, E4 = (np.float32(c) for c in (0.50000001, 0.16666543, 0.04166628
 
 
 @compiled("contract")
-def activate(y, at, n, tanh):  # type: ignore[no-untyped-def]
-    """tanh = m / (m + 2) with m = exp(2 |x|) - 1, to 1e-7 of the value; or the positive part. NaN stays NaN."""
-    for i in range(at, at + n):
-        if tanh:
-            x = SATURATED if abs(y[i]) > SATURATED else abs(y[i])
-            k = np.rint(x * LOG2_E2)
-            r = (TWO * x - k * LN2_HIGH) - k * LN2_LOW
-            power = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^k
-            m = power * (r + r * r * (E0 + r * (E1 + r * (E2 + r * (E3 + r * E4))))) + (power - ONE)
-            y[i] = np.copysign(m / (m + TWO), y[i])
-        else:
-            y[i] = ZERO if y[i] < ZERO else y[i]
+def apply_tanh(y):  # type: ignore[no-untyped-def]
+    """tanh y = m / (m + 2) with m = exp(2 |y|) - 1, to 1e-7; NaN stays NaN."""
+    for i in range(len(y)):
+        x = SATURATED if abs(y[i]) > SATURATED else abs(y[i])
+        k = np.rint(x * LOG2_E2)
+        r = (TWO * x - k * LN2_HIGH) - k * LN2_LOW
+        power = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)  # 2^k
+        m = power * (r + r * r * (E0 + r * (E1 + r * (E2 + r * (E3 + r * E4))))) + (power - ONE)
+        y[i] = np.copysign(m / (m + TWO), y[i])
 
 
 @compiled("contract")
-def times_slope(d, at, y, y_at, n, tanh):  # type: ignore[no-untyped-def]
+def apply_relu(y):  # type: ignore[no-untyped-def]
+    """The positive part; NaN stays NaN."""
+    for i in range(len(y)):
+        y[i] = ZERO if y[i] < ZERO else y[i]
+
+
+@compiled("contract")
+def times_slope(d, y, tanh):  # type: ignore[no-untyped-def]
     """d *= the derivative of the activation where it is y."""
-    for i in range(n):
-        if tanh:
-            d[at + i] *= ONE - y[y_at + i] * y[y_at + i]
-        else:
-            d[at + i] = d[at + i] if y[y_at + i] > ZERO else ZERO
-
-
-@compiled("contract", "reassoc")
-def add_sums(out, out_at, d, at, rows, lanes):  # type: ignore[no-untyped-def]
-    """out [rows] += the sums over the lanes of d [rows, lanes]."""
-    for r in range(rows):
-        total = ZERO
-        for i in range(at + r * lanes, at + (r + 1) * lanes):
-            total += d[i]
-        out[out_at + r] += total
+    if tanh:
+        for i in range(len(d)):
+            d[i] *= ONE - y[i] * y[i]
+    else:
+        for i in range(len(d)):
+            d[i] = d[i] if y[i] > ZERO else ZERO
 
 
 @compiled()
@@ -77,7 +73,10 @@ def forward(flat, networks, first, last, tanh, observations, rows, work, paramet
                 multiply(work, y, flat, bias, 1, flat, weight, widths[k], 1, work, x, widths[k + 1], widths[k], lanes)
                 x, y, weight = y, y + widths[k + 1] * lanes, bias + widths[k + 1]
                 if k < layers - 1:
-                    activate(work, x, y - x, tanh)
+                    if tanh:
+                        apply_tanh(work[x:y])
+                    else:
+                        apply_relu(work[x:y])
             outputs = values if index else parameters
             for i in range(outputs.shape[1]):
                 for lane in range(inside):
@@ -88,7 +87,7 @@ def forward(flat, networks, first, last, tanh, observations, rows, work, paramet
 
 @compiled()
 def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values, work, deltas):  # type: ignore[no-untyped-def]
-    """The gradient of networks first to last - 1 after `forward`; deltas[:LANES] are zeros."""
+    """The gradient of networks first to last - 1 after `forward`."""
     for index in range(first, last):
         network, widths = networks[index], networks[index, 4:]
         features, before, d_outputs = network[2], network[3], d_values if index else d_parameters
@@ -99,14 +98,16 @@ def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values
             stop += (widths[k] + 1) * widths[k + 1]
         size = widths[network[1]]
         gradient[network[0] : stop + d_outputs.shape[1] - size] = ZERO
-        for row in range(n):
-            for i in range(size, d_outputs.shape[1]):
-                gradient[stop + i - size] += d_outputs[row, i]
+        for i in range(size, d_outputs.shape[1]):
+            total = 0.0
+            for row in range(n):
+                total += d_outputs[row, i]
+            gradient[stop + i - size] = total
         for chunk in range(0, n, CHUNK * BLOCK):
             until = min(chunk + CHUNK * BLOCK, padded)
             for begin in range(chunk, until, BLOCK):
                 lanes, inside = min(BLOCK, until - begin), min(BLOCK, n - begin)
-                d = LANES + (begin - chunk) * features
+                d = DELTAS + (begin - chunk) * features
                 top = d + (features - size) * lanes
                 for i in range(size):
                     for lane in range(lanes):
@@ -115,7 +116,7 @@ def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values
             whole = (until - chunk) // BLOCK * BLOCK
             for begin, end in ((chunk, chunk + whole), (chunk + whole, until)):  # the last block has fewer lanes
                 if begin < end:
-                    lanes, d = min(BLOCK, end - begin), LANES + (begin - chunk) * features
+                    lanes, d = min(BLOCK, end - begin), DELTAS + (begin - chunk) * features
                     y = before * padded + begin * features
                     _weights(gradient, network, work, begin * widths[0], y, deltas, d, lanes, (end - begin) // lanes)
 
@@ -130,7 +131,8 @@ def _deltas(flat, network, stop, work, y, deltas, d, lanes, tanh):  # type: igno
         weight -= (rows + 1) * n
         below, above = d + (feature - rows) * lanes, d + feature * lanes
         multiply(deltas, below, deltas, 0, 0, flat, weight, 1, rows, deltas, above, rows, n, lanes)
-        times_slope(deltas, below, work, y + (feature - rows) * lanes, rows * lanes, tanh)
+        activations = y + (feature - rows) * lanes
+        times_slope(deltas[below:above], work[activations : activations + rows * lanes], tanh)
 
 
 @compiled()
@@ -141,7 +143,6 @@ def _weights(gradient, network, work, x, y, deltas, d, lanes, blocks):  # type: 
         columns, rows = widths[k], widths[k + 1]
         contract(gradient, weight, deltas, d, features * BLOCK, rows, work, x, x_block, columns, lanes, blocks)
         weight += rows * columns
-        for block in range(blocks):
-            add_sums(gradient, weight, deltas, d + block * features * BLOCK, rows, lanes)
+        contract(gradient, weight, deltas, d, features * BLOCK, rows, deltas, LANES, 0, 1, lanes, blocks)
         x, x_block, weight = y, features * BLOCK, weight + rows
         y, d = y + rows * lanes, d + rows * lanes

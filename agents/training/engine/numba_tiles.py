@@ -26,7 +26,23 @@ VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 @intrinsic(prefer_literal=True)
 def multiply_tile(  # type: ignore[no-untyped-def]
-    context, out, out_at, out_row, start, start_at, start_row, a, a_at, a_row, a_column, b, b_at, b_row, n, rows, vectors
+    context,
+    out,
+    out_at,
+    out_row,
+    start,
+    start_at,
+    start_row,
+    a,
+    a_at,
+    a_row,
+    a_column,
+    b,
+    b_at,
+    b_row,
+    n,
+    rows,
+    vectors,
 ):
     """out[r, :] = start[r] + sum_{k < n} a[r, k] b[k, :] for `rows` rows of `vectors` vectors (literal numbers)."""
     i, n_rows, n_vectors = types.int64, rows.literal_value, vectors.literal_value

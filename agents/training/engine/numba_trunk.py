@@ -6,7 +6,7 @@ import numpy as np
 
 from .flat import FlatParameters
 from .mlp import MlpSpec
-from .numba_kernels import BLOCK, CHUNK, backward, forward
+from .numba_kernels import BLOCK, CHUNK, DELTAS, backward, forward
 from .numba_tiles import LANES
 
 ACTOR, CRITIC, BOTH = (0, 1), (1, 2), (0, 2)  # of the networks, the first and the one after the last
@@ -20,7 +20,9 @@ class NumbaTrunk:
     name = "numba"
 
     def __init__(self, spec: MlpSpec, flat: FlatParameters) -> None:
-        widths = [[layers[0].in_features, *(layer.out_features for layer in layers)] for layers in (spec.actor, spec.critic)]
+        widths = [
+            [layers[0].in_features, *(layer.out_features for layer in layers)] for layers in (spec.actor, spec.critic)
+        ]
         features = [sum(w[1:]) for w in widths]
         before = widths[0][0], widths[0][0] + features[0]
         self._networks = np.zeros((2, 4 + max(map(len, widths))), np.int64)
@@ -30,7 +32,8 @@ class NumbaTrunk:
         self._array, self.gradient = flat.array, flat.gradient
         self.row_size = before[1] + features[1]  # numbers that are kept for each row of a batch
         self.param_size = widths[0][-1] * (1 if spec.log_std is None else 2)
-        self._deltas = _aligned(LANES + CHUNK * BLOCK * max(features))
+        self._deltas = _aligned(DELTAS + CHUNK * BLOCK * max(features))
+        self._deltas[LANES:DELTAS] = 1
         self._acting, self._training = _Buffers(self), _Buffers(self)
 
     def actor(self, observations: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ EXECUTORS = ("auto", "numba", "numpy")
 
 
 class Trunk(Protocol):
-    """Actor and critic over a flat buffer of parameters; all arrays float32, those returned valid until the next call."""
+    """Actor and critic over a flat buffer of parameters; arrays are float32, results valid until the next call."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Trunk(Protocol):
 
 
 def executor_named(executor: str) -> str:
-    """"numba" or "numpy"; "auto" is Numba where it is installed.
+    """ "numba" or "numpy"; "auto" is Numba where it is installed.
 
     Raises:
         ValueError: for another name.
