@@ -16,6 +16,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from .heads import make_head
+from .images import RawNatureCNN
 from .names import class_from_name
 from .sb3_bridge import HeadDistribution, is_finite
 
@@ -28,6 +29,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         temperature: lambda of the head's f-softargmax, > 0.
         reference: fixed reference policy of the head, one probability per action (None: uniform).
         q_critic: add Q(s, .) [B, A] beside V(s), from the same critic trunk; Discrete action spaces only.
+        precision, compile: of `RawNatureCNN`, which stands in for SB3's NatureCNN.
         others: as in SB3; classes (`activation_fn`, `optimizer_class`, `features_extractor_class`) also by name.
 
     Raises:
@@ -54,14 +56,32 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         temperature: float = 1.0,
         reference: Sequence[float] | None = None,
         q_critic: bool = False,
+        precision: str = "fp32",
+        compile: bool = False,
     ) -> None:
         if use_sde:
             raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
         features_extractor_class = class_from_name("features_extractor_class", features_extractor_class)
+        optimizer_class = class_from_name("optimizer_class", optimizer_class)
         if issubclass(features_extractor_class, NatureCNN):
             _check_image(observation_space, normalize_images)
+        if features_extractor_class is NatureCNN:
+            features_extractor_class = RawNatureCNN
+            options = {"precision": precision, "compile": compile}
+            features_extractor_kwargs = options | (features_extractor_kwargs or {})
+            if issubclass(optimizer_class, torch.optim.Adam):
+                optimizer_kwargs = {"fused": True} | (optimizer_kwargs or {})
+        elif precision != "fp32" or compile:
+            raise ValueError(f"precision={precision!r}, compile={compile}: options of CnnPolicy's NatureCNN alone")
         self.head = make_head(head, action_space, temperature, reference)
-        self.head_kwargs = {"head": head, "temperature": temperature, "reference": reference, "q_critic": q_critic}
+        self.own_kwargs = {
+            "head": head,
+            "temperature": temperature,
+            "reference": reference,
+            "q_critic": q_critic,
+            "precision": precision,
+            "compile": compile,
+        }
         if q_critic and not isinstance(action_space, spaces.Discrete):
             raise ValueError(
                 f"advantage='dense' needs a Discrete action space, whose actions can be enumerated, got {action_space}"
@@ -79,7 +99,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             features_extractor_kwargs=features_extractor_kwargs,
             share_features_extractor=share_features_extractor,
             normalize_images=normalize_images,
-            optimizer_class=class_from_name("optimizer_class", optimizer_class),
+            optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
 
@@ -88,12 +108,25 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             self.log_std = nn.Parameter(torch.full((self.head.net_size,), float(self.log_std_init)))
         self.action_dist = HeadDistribution(self.head)
         super()._build(lr_schedule)
+        for module in self.modules():
+            if isinstance(module, RawNatureCNN):  # only now: orthogonal initialisation wants the plain order
+                module.to(memory_format=torch.channels_last)
         if self.q_critic:
             self.q_net = nn.Linear(self.mlp_extractor.latent_dim_vf, self.head.net_size)
             if self.ortho_init:
                 self.q_net.apply(partial(self.init_weights, gain=1.0))
             # SB3 has just made the optimiser without the new layer.
             self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    def extract_features(
+        self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """As in SB3, except that `RawNatureCNN` sees the pixels as they are."""
+        if not isinstance(self.features_extractor, RawNatureCNN):
+            return super().extract_features(obs, features_extractor)
+        if self.share_features_extractor:
+            return (features_extractor or self.features_extractor)(obs)
+        return self.pi_features_extractor(obs), self.vf_features_extractor(obs)
 
     def evaluate(self, obs: PyTorchObs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Head parameters [B, P], state values [B] and, with a Q-critic, action values [B, A] of observations."""
@@ -168,7 +201,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         data = super()._get_constructor_parameters()
         for name in ("squash_output", "full_std", "use_expln"):
             data.pop(name)
-        return data | self.head_kwargs
+        return data | self.own_kwargs
 
 
 class CnnPolicy(ActorCriticPolicy):

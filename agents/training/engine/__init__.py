@@ -64,15 +64,15 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
     spec = recognise(model.policy)
     if isinstance(spec, str):
         return spec
-    sampler = make_sampler(model.policy.head, model.action_space)
+    flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
+    trunk = make_trunk(spec, flat)
+    sampler = make_sampler(model.policy.head, model.action_space, trunk.name)
     if isinstance(sampler, str):
         return sampler
-    flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
-    trunk = make_trunk(spec, flat, "numpy")
     gradient = EagerGradient(model.loss)
     update = FusedUpdate(
         trunk,
-        FlatAdam(model.policy.optimizer, flat, "numpy"),
+        FlatAdam(model.policy.optimizer, flat),
         gradient,
         model.n_epochs,
         model.batch_size,

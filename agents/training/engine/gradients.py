@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..diagnostics import detailed_diagnostics
 from ..losses import MinibatchLoss, SampleLosses
 from ..rollouts import Minibatch
 from .columns import Columns
@@ -84,10 +83,19 @@ def example(loss: MinibatchLoss, batch_size: int, n_rows: int, seed: int = 0) ->
 
 
 def metrics_of(loss: MinibatchLoss, losses: SampleLosses, parameters: Tensor, batch: Minibatch) -> dict[str, Tensor]:
-    """What the torch engine logs of a minibatch, the dearer diagnostics and the policy's loss included."""
+    """What the torch engine logs of a minibatch, [B] or a scalar each, and the policy's loss."""
+    metrics = losses.metrics | {"policy_loss": losses.policy}
     new = loss.head(parameters, batch.masks)
-    detailed = detailed_diagnostics(new, batch.advantages, losses.objective, parameters)
-    return {**losses.metrics, **detailed, "policy_loss": losses.policy}
+    if hasattr(new, "divergence_to_reference"):
+        metrics["head_divergence"] = new.divergence_to_reference()
+    return {name: metric.detach() for name, metric in metrics.items()}
+
+
+def gradient_norms(losses: SampleLosses, parameters: Tensor) -> Tensor:
+    """Norms [B] of d loss_i / d parameters_i of the objective alone, of which `negative_share` is made."""
+    ones = torch.ones_like(losses.objective)
+    (gradients,) = torch.autograd.grad(losses.objective, parameters, ones, retain_graph=True)
+    return gradients.norm(dim=-1)
 
 
 class EagerGradient:
@@ -124,6 +132,9 @@ class EagerGradient:
         leaves = torch.from_numpy(parameters).requires_grad_(), torch.from_numpy(values).requires_grad_()
         losses = self.loss(*leaves, None, batch)
         metrics = metrics_of(self.loss, losses, leaves[0], batch)
+        norms = gradient_norms(losses, leaves[0])
+        tiny = torch.finfo(norms.dtype).tiny
+        metrics["negative_share"] = norms[batch.advantages < 0].sum() / norms.sum().clamp_min(tiny)
         gradients = torch.autograd.grad(losses.policy.mean() + losses.value.mean(), leaves)
-        means = torch.stack([metric.detach().mean() for metric in metrics.values()]).double()
+        means = torch.stack([metric.mean() for metric in metrics.values()]).double()
         return gradients, tuple(metrics), means

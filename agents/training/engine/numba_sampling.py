@@ -1,15 +1,15 @@
-"""`LocationScaleSampler` and the softmax of `FactorSampler` as compiled loops over a few environments."""
+"""The loops of `sampling` in Numba: a few environments, where a call of NumPy costs more than its arithmetic."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .numba_jit import jit
+from .jit import compiled
 
 
-@jit
+@compiled("contract")
 def location_scale(parameters, noise, low, high, actions, executed):
-    """actions = location + scale * noise [N, D]; executed: within the bounds. Parameters [N, 2 D]."""
+    """actions = location + scale * noise [N, D], executed: within the bounds; parameters [N, 2 D]."""
     size = len(low)
     for n in range(len(parameters)):
         for d in range(size):
@@ -18,33 +18,27 @@ def location_scale(parameters, noise, low, high, actions, executed):
             executed[n, d] = min(max(action, low[d]), high[d])
 
 
-@jit
-def softmax_factors(scores, inverse_temperature, sizes, binary, noise, index):
-    """The first action whose cumulated probability exceeds the uniform number, per factor; scores [N, sum(sizes)].
-
-    `binary`: one score per factor, of action 1, the other's being 0.
-    """
-    for n in range(len(scores)):
-        start = 0
-        for k in range(len(sizes)):
-            if binary:
-                probability = 1.0 / (1.0 + np.exp(-np.float64(scores[n, k]) * inverse_temperature))
-                index[n, k] = noise[n, k] >= 1.0 - probability
-                continue
-            stop = start + sizes[k]
-            best = scores[n, start]
-            for a in range(start + 1, stop):
-                best = max(best, scores[n, a])
-            total = 0.0
-            for a in range(start, stop):
-                total += np.exp((scores[n, a] - best) * inverse_temperature)
-            rest, chosen = noise[n, k] * total, 0
-            for a in range(start, stop):
-                mass = np.exp((scores[n, a] - best) * inverse_temperature)
-                if mass > 0.0:
-                    chosen = a - start
-                rest -= mass
+@compiled("contract")
+def draw(weights, noise, index):
+    """The first action at which the cumulated weights [M, A] exceed noise [M] of their sum, never one of weight 0."""
+    for m in range(len(weights)):
+        total = 0.0
+        for a in range(weights.shape[1]):
+            total += weights[m, a]
+        rest, chosen = noise[m] * total, 0
+        for a in range(weights.shape[1]):
+            if weights[m, a] > 0.0:
+                chosen = a
+                rest -= weights[m, a]
                 if rest < 0.0:
                     break
-            index[n, k] = chosen
-            start = stop
+        index[m] = chosen
+
+
+@compiled("contract")
+def softmax_weights(scores, temperature, weights):
+    """exp((z - max z) / temperature) of scores [M, A]."""
+    for m in range(len(scores)):
+        best = scores[m].max()
+        for a in range(scores.shape[1]):
+            weights[m, a] = np.exp((scores[m, a] - best) / temperature)

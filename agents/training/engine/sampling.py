@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from gymnasium import spaces
 
-from ...distributions import BinnedBox, FSoftargmaxCategorical, ProductCategorical
+from ...distributions import BinnedBox, ProductCategorical
 from ...geometry import KL
 from ...policies.box_heads import BinnedHead, GaussianHead
 from ...policies.discrete_heads import BinaryHead, CategoricalHead, ProductHead
@@ -29,22 +28,27 @@ class Sampler(Protocol):
         ...
 
 
-def make_sampler(head: Head, action_space: spaces.Space) -> Sampler | str:
-    """The sampler of a head, or why there is none."""
+def make_sampler(head: Head, action_space: spaces.Space, executor: str = "numpy") -> Sampler | str:
+    """The sampler of a head by "numba" or "numpy", or why there is none."""
     if isinstance(head, GaussianHead):
         assert isinstance(action_space, spaces.Box)
-        return LocationScaleSampler(head.alpha, action_space)
+        return LocationScaleSampler(head.alpha, action_space, executor)
     if isinstance(head, CategoricalHead | ProductHead | BinaryHead | BinnedHead):
-        return FactorSampler(head, action_space)
+        return FactorSampler(head, action_space, executor)
     return f"head={head.name!r}: no sampler without torch"
 
 
 class LocationScaleSampler:
     """Gaussian and q-Gaussian: location + scale * noise, clipped to the bounds of the Box for execution."""
 
-    def __init__(self, alpha: float, action_space: spaces.Box) -> None:
+    def __init__(self, alpha: float, action_space: spaces.Box, executor: str = "numpy") -> None:
         self.alpha, self.shape, self.size = alpha, action_space.shape, math.prod(action_space.shape)
         self.low, self.high = (bound.reshape(-1).astype(np.float32) for bound in (action_space.low, action_space.high))
+        self._transform = _location_scale
+        if executor == "numba":
+            from .numba_sampling import location_scale
+
+            self._transform = location_scale
 
     def noise(self, n_steps: int, n_envs: int) -> np.ndarray:
         """Standard draws of the family."""
@@ -60,50 +64,57 @@ class LocationScaleSampler:
 
     def __call__(self, parameters: np.ndarray, noise: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """location + scale * noise; executed within the bounds."""
-        np.multiply(np.exp(parameters[:, self.size :]), noise, out=actions)
-        actions += parameters[:, : self.size]
-        return np.minimum(np.maximum(actions, self.low), self.high).reshape(-1, *self.shape)
+        executed = np.empty((len(noise), *self.shape), np.float32)
+        self._transform(parameters, noise, self.low, self.high, actions, executed.reshape(noise.shape))
+        return executed
 
 
-@dataclass(frozen=True)
+def _location_scale(
+    parameters: np.ndarray, noise: np.ndarray, low: np.ndarray, high: np.ndarray, actions: np.ndarray, out: np.ndarray
+) -> None:
+    np.multiply(np.exp(parameters[:, len(low) :]), noise, out=actions)
+    actions += parameters[:, : len(low)]
+    np.minimum(np.maximum(actions, low), high, out=out)
+
+
 class FactorSampler:
     """Categorical factors, each by the inverse of its distribution function at a uniform number."""
 
-    head: Any
-    action_space: spaces.Space
+    def __init__(self, head: Any, action_space: spaces.Space, executor: str = "numpy") -> None:
+        self.head, self.shape = head, action_space.shape or ()
+        self.factors = math.prod(self.shape)
+        self._draw, self._weights = _draw, self._torch_weights
+        if isinstance(head, CategoricalHead) and head.divergence == KL() and head.reference is None:
+            self._softmax_weights, self._weights = _softmax_weights, self._softmax
+        if executor == "numba":
+            from .numba_sampling import draw, softmax_weights
+
+            self._draw, self._softmax_weights = draw, softmax_weights
 
     def noise(self, n_steps: int, n_envs: int) -> np.ndarray:
         """A uniform number per factor."""
-        factors = math.prod(self.action_space.shape or ())
-        return np.random.random_sample((n_steps, n_envs, factors)).astype(np.float32)
+        return np.random.random_sample((n_steps, n_envs, self.factors)).astype(np.float32)
 
     def __call__(self, parameters: np.ndarray, noise: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """The first action whose cumulated probability exceeds the uniform number."""
-        probs = self._probabilities(parameters)  # [N, K, A]
-        cumulated = probs.cumsum(-1)
-        below = cumulated <= (noise * cumulated[..., -1])[..., None]
-        index = np.minimum(below.sum(-1), self._last(probs))
-        values = self._values(index)
+        """The first action of each factor whose cumulated probability exceeds the uniform number."""
+        index = np.empty(noise.size, np.int64)
+        self._draw(self._weights(parameters), noise.reshape(-1), index)
+        values = self._values(index.reshape(noise.shape))
         actions[...] = values.reshape(actions.shape)
-        return values.reshape(-1, *(self.action_space.shape or ()))
+        return values.reshape(-1, *self.shape)
 
-    @staticmethod
-    def _last(probs: np.ndarray) -> np.ndarray:
-        """The last action of positive probability, where rounding leads beyond it."""
-        return probs.shape[-1] - 1 - (probs[..., ::-1] > 0).argmax(-1)
+    def _softmax(self, parameters: np.ndarray) -> np.ndarray:
+        weights = np.empty(parameters.shape, np.float32)
+        self._softmax_weights(parameters, self.head.temperature, weights)
+        return weights
 
-    def _probabilities(self, parameters: np.ndarray) -> np.ndarray:
-        head = self.head
-        if isinstance(head, CategoricalHead) and head.divergence == KL() and head.reference is None:
-            scores = (parameters - parameters.max(-1, keepdims=True)) / np.float32(head.temperature)
-            return np.exp(scores)[:, None]
+    def _torch_weights(self, parameters: np.ndarray) -> np.ndarray:
+        """Probabilities [N K, A] of any head's factors; those of shorter factors end in zeros."""
         with torch.no_grad():
-            policy = head(torch.from_numpy(parameters))
-            if isinstance(policy, FSoftargmaxCategorical):
-                return policy.probs.unsqueeze(1).numpy()
+            policy = self.head(torch.from_numpy(parameters))
             product = policy.bins if isinstance(policy, BinnedBox) else policy
-            assert isinstance(product, ProductCategorical)
-            return product.factors.probs.numpy()
+            factors = product.factors if isinstance(product, ProductCategorical) else product
+            return factors.probs.flatten(0, -2).numpy()
 
     def _values(self, index: np.ndarray) -> np.ndarray:
         """Indices [N, K] as actions; a binned head's values lie on a grid."""
@@ -112,3 +123,14 @@ class FactorSampler:
             return index
         low, high = np.float32(head.low), np.float32(head.high)
         return low + index.astype(np.float32) * ((high - low) / np.float32(head.n_bins - 1))
+
+
+def _draw(weights: np.ndarray, noise: np.ndarray, index: np.ndarray) -> None:
+    cumulated = weights.cumsum(-1)
+    beyond = (cumulated <= (noise * cumulated[:, -1])[:, None]).sum(-1)
+    last = weights.shape[1] - 1 - (weights[:, ::-1] > 0).argmax(-1)  # where rounding leads beyond it
+    np.minimum(beyond, last, out=index)
+
+
+def _softmax_weights(scores: np.ndarray, temperature: float, weights: np.ndarray) -> None:
+    np.exp((scores - scores.max(-1, keepdims=True)) / np.float32(temperature), out=weights)

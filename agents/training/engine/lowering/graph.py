@@ -135,6 +135,17 @@ class Graph:
             return x
         return self.node(op, (x,), (1 if i in axes else n for i, n in enumerate(x.shape)), x.dtype, axes)
 
+    def over_rows(self, op: str, x: Node) -> Node:
+        """Over all rows of the minibatch.
+
+        Raises:
+            LoweringError: for what is differentiated, since every row's gradient would need every row.
+        """
+        if "learned" in x.origin:
+            raise LoweringError("a statistic over the batch of what is learned")
+        origin = frozenset(["minibatch"])
+        return self.node(f"batch_{op}", (x,), x.shape, x.dtype, rowwise=False, origin=origin) if x.rowwise else x
+
 
 def is_const(node: Node, value: float | None) -> bool:
     """Whether it is this number everywhere."""

@@ -1,0 +1,135 @@
+"""The graph as NumPy, operation by operation on all rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from ....geometry import softargmax
+from .graph import Node, broadcast_index
+from .recorder import Operator
+from .stages import needed
+
+Values = dict[Node, np.ndarray]
+
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "abs": np.abs,
+    "exp": np.exp,
+    "log": np.log,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "sign": np.sign,
+    "round": np.rint,
+    "min": np.minimum,
+    "max": np.maximum,
+    "where": np.where,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+}
+REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "amax": np.maximum, "amin": np.minimum}
+
+
+class Program:
+    """A list of NumPy calls from given values to outputs."""
+
+    def __init__(self, outputs: Iterable[Node], given: Iterable[Node]) -> None:
+        self.steps = [(node, _function(node), node.args) for node in needed(outputs, given)]
+        constants = {arg for node, _, args in self.steps for arg in args if arg.op == "const"}
+        self.constants = {node: node.data for node in (*constants, *outputs) if node.op == "const"}
+
+    def __call__(self, given: Mapping[Node, np.ndarray], n: int) -> Values:
+        """All values, for n rows."""
+        values = {**self.constants, **given}
+        with np.errstate(all="ignore"):
+            for node, function, args in self.steps:
+                values[node] = np.float32(n) if node.op == "size" else function(*[values[arg] for arg in args])
+        return values
+
+
+def _function(node: Node) -> Callable[..., Any]:
+    op, data = node.op, node.data
+    if op in ELEMENTWISE:
+        return _aligned(ELEMENTWISE[op], node)
+    if op in REDUCTIONS:
+        axes = tuple(axis - len(node.shape) for axis in data)
+        return partial(REDUCTIONS[op].reduce, axis=axes, keepdims=True)
+    if op.startswith("batch_"):
+        return partial(REDUCTIONS[op.removeprefix("batch_")].reduce, axis=0)
+    if op == "index":
+        return _index(node)
+    if op == "scatter_sum":
+        matrix = np.zeros((node.args[0].size, node.size), node.dtype)
+        matrix[np.arange(len(matrix)), data.ravel()] = 1
+        return lambda x: (x.reshape(-1, len(matrix)) @ matrix).reshape(-1, *node.shape)
+    if op == "softargmax":
+        return _softargmax(node)
+    return {
+        "cast": lambda x: x.astype(node.dtype),
+        "cumsum": partial(np.cumsum, axis=-1),
+        "scalar": lambda: data.numpy(),
+        "size": lambda: None,
+    }[op]
+
+
+def _aligned(function: Callable[..., Any], node: Node) -> Callable[..., Any]:
+    """With as many dimensions for each operand, of which the rows are the first."""
+    missing = [len(node.shape) - len(arg.shape) if arg.rowwise else 0 for arg in node.args]
+    if not any(missing):
+        return function
+    shapes = [(-1, *(1,) * k, *arg.shape) for k, arg in zip(missing, node.args, strict=True)]
+    return lambda *args: function(
+        *(x.reshape(shape) if k else x for x, k, shape in zip(args, missing, shapes, strict=True))
+    )
+
+
+def _index(node: Node) -> Callable[..., Any]:
+    where, rows = node.data, (-1,) if node.rowwise else ()
+    if len(node.args) == 1 and np.array_equal(where.ravel(), np.arange(node.args[0].size)):
+        return lambda x: x.reshape(*rows, *node.shape)
+    if not node.rowwise:
+        return lambda *args: np.append(np.concatenate([x.ravel() for x in args]), 0)[where].astype(node.dtype)
+    filled = bool((where < 0).any())
+
+    def index(*args: np.ndarray) -> np.ndarray:
+        n = max(len(x) for x, arg in zip(args, node.args, strict=True) if arg.rowwise)
+        parts = [
+            np.broadcast_to(x if arg.rowwise else x[None], (n, *arg.shape)).reshape(n, -1)
+            for x, arg in zip(args, node.args, strict=True)
+        ]
+        if filled:
+            parts.append(np.zeros((n, 1), node.dtype))
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        return whole[:, where]
+
+    return index
+
+
+def _softargmax(node: Node) -> Callable[[np.ndarray], np.ndarray]:
+    operator: Operator = node.data
+    log_q = None
+    if operator.log_q is not None:
+        log_q = torch.from_numpy(np.frombuffer(operator.log_q, node.dtype).reshape(node.shape).copy())
+
+    def solve(x: np.ndarray) -> np.ndarray:
+        logits = torch.from_numpy(np.ascontiguousarray(x))
+        q = None if log_q is None else log_q.expand(logits.shape)
+        return softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy()
+
+    return solve

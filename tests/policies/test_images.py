@@ -1,0 +1,87 @@
+"""The fast NatureCNN computes what SB3's does, from raw pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.torch_layers import NatureCNN
+
+from agents.policies import CnnPolicy, MlpPolicy
+from agents.policies.images import RawNatureCNN
+
+IMAGES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+
+def pair(**options: object) -> tuple[NatureCNN, RawNatureCNN]:
+    theirs, ours = NatureCNN(IMAGES), RawNatureCNN(IMAGES, **options)
+    ours.load_state_dict(theirs.state_dict())  # the same names
+    return theirs, ours
+
+
+def pixels(n: int = 8) -> torch.Tensor:
+    return torch.randint(0, 256, (n, 4, 84, 84), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_features_and_gradients_are_those_of_sb3() -> None:
+    theirs, ours = pair()
+    images = pixels()
+    expected, found = theirs(images.float() / 255), ours(images)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    expected.square().mean().backward()
+    found.square().mean().backward()
+    for (name, p), q in zip(theirs.named_parameters(), ours.parameters(), strict=True):
+        error = (p.grad - q.grad).abs().max() / p.grad.abs().max()
+        assert error < 1e-4, name
+
+
+def test_images_that_are_normalised_already_are_not_scaled() -> None:
+    theirs, ours = pair()
+    images = pixels().float() / 255
+    torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-6)
+
+
+def test_the_layout_of_an_image_does_not_matter() -> None:
+    _, ours = pair()
+    images = pixels()
+    assert torch.equal(ours(images), ours(images.to(memory_format=torch.channels_last)))
+
+
+def test_bfloat16_is_near_and_gives_float32_features_and_gradients() -> None:
+    theirs, ours = pair(precision="bf16")
+    images = pixels()
+    expected, found = theirs(images.float() / 255), ours(images)
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() < 0.02 * expected.abs().max()
+    found.sum().backward()
+    assert all(p.dtype == p.grad.dtype == torch.float32 for p in ours.parameters())
+
+
+@pytest.mark.slow
+def test_compiled_layers_agree() -> None:
+    theirs, ours = pair(compile=True)
+    images = pixels()
+    torch.testing.assert_close(ours(images), theirs(images.float() / 255), rtol=1e-5, atol=1e-5)
+
+
+def test_the_policy_starts_from_sb3s_weights_and_steps_with_fused_adam() -> None:
+    policies = []
+    for cls in (ActorCriticCnnPolicy, CnnPolicy):
+        torch.manual_seed(0)
+        policies.append(cls(IMAGES, spaces.Discrete(6), lambda _: 1e-3))
+    theirs, ours = policies
+    assert theirs.state_dict().keys() == ours.state_dict().keys()
+    assert all(torch.equal(a, b) for a, b in zip(theirs.parameters(), ours.parameters(), strict=True))
+    torch.testing.assert_close(ours.predict_values(pixels()), theirs.predict_values(pixels()), rtol=1e-5, atol=1e-6)
+    assert ours.optimizer.defaults["fused"]
+    assert ours.features_extractor.cnn[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_precision_is_checked() -> None:
+    with pytest.raises(ValueError, match="precision='bf61'"):
+        RawNatureCNN(IMAGES, precision="bf61")
+    vector = spaces.Box(-1, 1, (3,), np.float32)
+    with pytest.raises(ValueError, match=r"precision='bf16'.*CnnPolicy"):
+        MlpPolicy(vector, spaces.Discrete(2), lambda _: 1e-3, precision="bf16")
