@@ -67,6 +67,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             _check_image(observation_space, normalize_images)
         if features_extractor_class is NatureCNN:
             features_extractor_class = RawNatureCNN
+            net_arch = [] if net_arch is None else net_arch  # as SB3 has it
             options = {"precision": precision, "compile": compile}
             features_extractor_kwargs = options | (features_extractor_kwargs or {})
             if issubclass(optimizer_class, torch.optim.Adam):

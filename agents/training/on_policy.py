@@ -53,7 +53,7 @@ class OnPolicy(Algorithm):
             self.record_episodes(transition)
             rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
             rollout_buffer.values[n_steps] = values.cpu().numpy()
-            if masks is not None:
+            if rollout_buffer.masks is not None:
                 rollout_buffer.masks[n_steps] = masks
             rollout_buffer.add(self._last_obs, behaviour.cpu().numpy(), transition)
             if transition.truncated.any():

@@ -10,7 +10,7 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from ..rollouts import RolloutBuffer, Stepper, Transition
+from ..rollouts import Observations, RolloutBuffer, Stepper, Transition
 from .sampling import Sampler
 from .trunk import Trunk
 
@@ -44,7 +44,6 @@ class Collector:
         noise = self.sampler.noise(n_steps, env.num_envs)
         truncations: list[tuple[int, np.ndarray, np.ndarray]] = []
         observations = model._last_obs
-        assert isinstance(observations, np.ndarray)
         for n in range(n_steps):
             parameters = self.trunk.actor(_rows(observations))
             if not math.isfinite(np.vdot(parameters, parameters)):
@@ -59,7 +58,7 @@ class Collector:
             model.record_episodes(transition)
             if transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
-                truncations.append((n, rows, _rows(transition.final_observations)[rows]))  # type: ignore[arg-type]
+                truncations.append((n, rows, _rows(transition.final_observations)[rows]))
             if listened and not self._on_step(model, callback, transition, executed):
                 model._last_obs = observations
                 return False
@@ -104,6 +103,7 @@ def listens(callback: BaseCallback) -> bool:
     return not (isinstance(callback, ConvertCallback) and callback.callback is None)
 
 
-def _rows(observations: np.ndarray) -> np.ndarray:
+def _rows(observations: Observations | None) -> np.ndarray:
     """[N, ...] as [N, D] float32."""
+    assert isinstance(observations, np.ndarray)
     return np.asarray(observations.reshape(len(observations), -1), np.float32)

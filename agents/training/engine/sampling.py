@@ -83,6 +83,10 @@ class FactorSampler:
     def __init__(self, head: Any, action_space: spaces.Space, executor: str = "numpy") -> None:
         self.head, self.shape = head, action_space.shape or ()
         self.factors = math.prod(self.shape)
+        self._grid: tuple[np.ndarray, np.ndarray] | None = None  # lowest value and distance of values
+        if isinstance(head, BinnedHead):
+            low, high = np.array(head.low, np.float32), np.array(head.high, np.float32)
+            self._grid = low, (high - low) / np.float32(head.n_bins - 1)
         self._draw, self._weights = _draw, self._torch_weights
         if isinstance(head, CategoricalHead) and head.divergence == KL() and head.reference is None:
             self._softmax_weights, self._weights = _softmax_weights, self._softmax
@@ -118,11 +122,7 @@ class FactorSampler:
 
     def _values(self, index: np.ndarray) -> np.ndarray:
         """Indices [N, K] as actions; a binned head's values lie on a grid."""
-        head = self.head
-        if not isinstance(head, BinnedHead):
-            return index
-        low, high = np.float32(head.low), np.float32(head.high)
-        return low + index.astype(np.float32) * ((high - low) / np.float32(head.n_bins - 1))
+        return index if self._grid is None else self._grid[0] + index.astype(np.float32) * self._grid[1]
 
 
 def _draw(weights: np.ndarray, noise: np.ndarray, index: np.ndarray) -> None:
