@@ -111,7 +111,8 @@ class RolloutBuffer:
 
     def reset(self) -> None:
         """Start over; the arrays are reused."""
-        self.pos, self._columns = 0, None
+        self.pos = 0
+        self._columns: list[TensorObservations | None] | None = None
 
     def add(self, observations: Observations, behaviour: np.ndarray, step: Transition) -> None:
         """Store what was seen, with what parameters the policy answered [N, P], and what came of it.

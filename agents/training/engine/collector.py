@@ -43,7 +43,8 @@ class Collector:
         take_step, listened = Stepper(env), listens(callback)
         noise = self.sampler.noise(n_steps, env.num_envs)
         truncations: list[tuple[int, np.ndarray, np.ndarray]] = []
-        observations = model._last_obs
+        assert model._last_obs is not None
+        observations: Observations = model._last_obs
         for n in range(n_steps):
             parameters = self.trunk.actor(_rows(observations))
             if not math.isfinite(np.vdot(parameters, parameters)):
@@ -103,7 +104,7 @@ def listens(callback: BaseCallback) -> bool:
     return not (isinstance(callback, ConvertCallback) and callback.callback is None)
 
 
-def _rows(observations: Observations | None) -> np.ndarray:
+def _rows(observations: Observations) -> np.ndarray:
     """[N, ...] as [N, D] float32."""
     assert isinstance(observations, np.ndarray)
     return np.asarray(observations.reshape(len(observations), -1), np.float32)
