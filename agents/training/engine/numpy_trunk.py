@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from torch import nn
@@ -89,6 +89,7 @@ class NumpyMlp:
         self._gradients = [(gradients[layer.weight], gradients[layer.bias]) for layer in layers]
         self._tanh = activation == "tanh"
         self._buffers = lru_cache(maxsize=16)(self._make_buffers)
+        self._ones = lru_cache(maxsize=16)(partial(np.ones, dtype=np.float32))
         self._activations: list[np.ndarray] = []  # input, and output of each layer, of the last forward for training
 
     def forward(self, purpose: str, inputs: np.ndarray) -> np.ndarray:
@@ -108,11 +109,11 @@ class NumpyMlp:
     def backward(self, d_outputs: np.ndarray) -> None:
         """Fill the gradients from d_outputs [B, A]."""
         d = d_outputs
-        deltas = self._buffers("deltas", len(d))
+        deltas, ones = self._buffers("deltas", len(d)), self._ones(len(d))
         for i in reversed(range(len(self._layers))):
             x, (d_weight, d_bias) = self._activations[i], self._gradients[i]
             np.dot(d.T, x, out=d_weight)
-            np.add.reduce(d, 0, out=d_bias)
+            np.dot(ones, d, out=d_bias)  # more exact than a sum over rows, and faster
             if i:
                 d = np.dot(d, self._layers[i][0], out=deltas[i - 1])
                 d *= self._slope(x)

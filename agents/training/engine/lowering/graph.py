@@ -96,6 +96,8 @@ class Graph:
             return first.args[0]
         if op == "neg" and first.op == "neg":
             return first.args[0]
+        if op == "add" and first.op == "expm1" and is_const(last, 1.0):
+            return self("exp", first.args[0])
         neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(op)
         if neutral is not None and is_const(last, neutral) and first.shape == shape:
             return first
@@ -119,14 +121,14 @@ class Graph:
         log = x.args[0] if x.op == "exp" else self("log", x)
         return self("exp", self("mul", log, exponent))
 
-    def index(self, args: tuple[Node, ...], where: np.ndarray, dtype: str, rowwise: bool) -> Node:
+    def index(self, args: tuple[Node, ...], where: np.ndarray, dtype: str) -> Node:
         """Elements of the concatenated arguments at `where` (an array of the result's shape; -1: zero)."""
         if len(args) == 1 and where.shape == args[0].shape and np.array_equal(where.ravel(), np.arange(args[0].size)):
             return args[0]
         if all(arg.op == "const" for arg in args):
             flat = np.concatenate([arg.data.ravel() for arg in args] + [np.zeros(1, dtype)])
             return self.const(flat[where], dtype)
-        return self.node("index", args, where.shape, dtype, where.astype(np.int64), rowwise=rowwise)
+        return self.node("index", args, where.shape, dtype, where.astype(np.int64))
 
     def reduce(self, op: str, x: Node, axes: tuple[int, ...]) -> Node:
         """Over axes of a row, which stay with size 1."""

@@ -165,10 +165,10 @@ class Recorder(TorchDispatchMode):
             return node
         if node.size == math.prod(shape):
             return self._reshaped(node, shape)
-        return self.graph.index((node,), broadcast_index(node.shape, shape), node.dtype, node.rowwise)
+        return self.graph.index((node,), broadcast_index(node.shape, shape), node.dtype)
 
     def _reshaped(self, node: Node, shape: tuple[int, ...]) -> Node:
-        return self.graph.index((node,), np.arange(node.size).reshape(shape), node.dtype, node.rowwise)
+        return self.graph.index((node,), np.arange(node.size).reshape(shape), node.dtype)
 
     def _view(self, func: Any, args: tuple, kwargs: dict[str, Any], outputs: list[Tensor]) -> list[Node]:
         """Any re-indexing, by doing it to the numbers of the elements (from 1; 0 is what it fills in)."""
@@ -192,8 +192,7 @@ class Recorder(TorchDispatchMode):
             if any(node.rowwise for node in nodes) and not (per_row and bool((numbers == numbers[:1]).all())):
                 raise LoweringError(f"{func._schema.name} mixes rows")
             where = (numbers[0] if per_row else numbers).numpy() - 1
-            node = self.graph.index(tuple(nodes), where, _dtype(out), per_row)
-            found.append(node)
+            found.append(self.graph.index(tuple(nodes), where, _dtype(out)))
         return found
 
     def _reduction(self, name: str, arguments: dict[str, Any], out: Tensor) -> Node:
