@@ -70,8 +70,9 @@ class FlatAdam:
             FloatingPointError: if the norm is not finite, naming the loss; nothing has moved then.
         """
         gradient = self.flat.gradient[part]
-        norm = math.sqrt(np.dot(gradient, gradient))
-        if not math.isfinite(norm):
+        with np.errstate(over="ignore"):
+            norm = math.sqrt(np.dot(gradient, gradient))
+        if not math.isfinite(norm):  # or only its square, in single precision
             norm = checked_norm([self.flat.gradient_tensor[part]], torch.tensor(loss)).item()
         scale = 1.0 if max_grad_norm is None else min(1.0, max_grad_norm / (norm + 1e-6))
         group, buffers = self._group, (self.flat.array, self.flat.gradient, self._exp_avg, self._exp_avg_sq)

@@ -44,7 +44,9 @@ class NumbaTrunk:
         """Values [N]."""
         rows = np.arange(len(observations))
         parts = (rows[start : start + LONG] for start in range(0, len(rows), LONG))
-        return np.concatenate([self._forward(CRITIC, self._acting, observations, part)[1][:, 0].copy() for part in parts])
+        return np.concatenate(
+            [self._forward(CRITIC, self._acting, observations, part)[1][:, 0].copy() for part in parts]
+        )
 
     def forward(self, observations: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Parameters [B, P] and values [B]."""
