@@ -1,0 +1,68 @@
+"""What is trained, and with what settings: the same for every contender of a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment and PPO's settings; `chunk` steps are a turn, after `warm_up` steps that do not count."""
+
+    env: str
+    n_envs: int
+    settings: dict[str, Any]
+    chunk: int
+    warm_up: int
+    normalize: bool = False
+    policy: str = "MlpPolicy"
+    at_least: float = 0.0  # the ratio to SB3 that is asked for, and the one aimed at
+    aim: float = 0.0
+
+
+MUJOCO = {"batch_size": 64, "n_epochs": 10, "learning_rate": 3e-4, "gamma": 0.99, "gae_lambda": 0.95}
+PONG = {"n_steps": 128, "batch_size": 256, "n_epochs": 4, "learning_rate": 2.5e-4, "clip_range": 0.1, "ent_coef": 0.01}
+SHORT = {"n_steps": 32, "batch_size": 256, "n_epochs": 20, "gamma": 0.98, "gae_lambda": 0.8, "learning_rate": 1e-3}
+
+TASKS: dict[str, Task] = {
+    "cartpole-32": Task("CartPole-v1", 8, SHORT, 8192, 2048, at_least=5.5, aim=11),
+    "cartpole-128": Task(
+        "CartPole-v1", 8, {"n_steps": 128, "batch_size": 256, "n_epochs": 4}, 16384, 4096, at_least=6, aim=8
+    ),
+    "cheetah-1": Task("HalfCheetah-v5", 1, {"n_steps": 2048, **MUJOCO}, 6144, 2048, True, at_least=8.5, aim=11),
+    "cheetah-8": Task("HalfCheetah-v5", 8, {"n_steps": 256, **MUJOCO}, 8192, 2048, True, at_least=5.5, aim=7),
+    "pong": Task("PongNoFrameskip-v4", 8, PONG, 2048, 1024, policy="CnnPolicy", at_least=1.5, aim=1.7),
+}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who trains: SB3, or one of our algorithms with arguments of its own; `tasks` where it makes sense."""
+
+    library: str  # "sb3", "mirrorzoo", or "steps": the bare environment, random actions
+    algorithm: str = "ppo"
+    arguments: tuple[tuple[str, Any], ...] = ()
+    cnn: bool | None = None  # only tasks with images (True) or without (False)
+
+    def takes_part(self, task: Task) -> bool:
+        """Whether the contender can run the task."""
+        return self.cnn is None or self.cnn == (task.policy == "CnnPolicy")
+
+
+def _ours(algorithm: str = "ppo", cnn: bool | None = None, **arguments: Any) -> Contender:
+    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), cnn)
+
+
+TSALLIS = {"head": "tsallis:0.5"}
+CONTENDERS: dict[str, Contender] = {
+    "sb3 ppo": Contender("sb3"),
+    "ppo": _ours(),
+    "ppo, torch engine": _ours(engine="torch", cnn=False),
+    "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, cnn=True),
+    "spma": _ours("spma", max_grad_norm=0.5),
+    "lco-kld": _ours("lco"),
+    "mdpo": _ours("mdpo", n_critic_updates=0, clip_range_vf=None),
+    "ppo, tsallis:0.5": _ours(policy_kwargs=TSALLIS),
+    "bare steps": Contender("steps"),
+}
