@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .heads import make_head
 from .images import RawNatureCNN
+from .lean_torch import keep_compiler_out
 from .names import class_from_name
 from .sb3_bridge import HeadDistribution, is_finite
 
@@ -108,6 +109,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         if self.head.has_log_std:
             self.log_std = nn.Parameter(torch.full((self.head.net_size,), float(self.log_std_init)))
         self.action_dist = HeadDistribution(self.head)
+        keep_compiler_out()
         super()._build(lr_schedule)
         for module in self.modules():
             if isinstance(module, RawNatureCNN):  # only now: orthogonal initialisation wants the plain order
