@@ -20,6 +20,7 @@ from .trunk import make_trunk
 from .update import FusedUpdate
 
 if TYPE_CHECKING:
+    from ..losses import MinibatchLoss
     from ..on_policy import OnPolicy
 
 ENGINES = ("auto", "torch", "fused")
@@ -37,7 +38,16 @@ class FusedEngine:
 
     collect: Collector
     update: FusedUpdate
+    loss: MinibatchLoss
     description: str
+
+    def fits(self, model: OnPolicy) -> bool:
+        """Whether it was made for what the model is now, so that a later `learn` can go on with it."""
+        spec, optimizer = recognise(model.policy), self.update.optimizer
+        if isinstance(spec, str) or model.loss is not self.loss or optimizer.optimizer is not model.policy.optimizer:
+            return False
+        parameters = [*spec.actor_parameters, *spec.critic_parameters]
+        return all(p is q for p, q in zip(parameters, optimizer.flat.parameters, strict=True))
 
 
 def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | str:
@@ -51,16 +61,13 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | str:
         return "engine='torch'"
     if model.engine == "auto" and total_timesteps < PAYS_FROM:
         return f"{total_timesteps} steps are too few to pay for compiling"
-    engine = _fused(model)
+    engine = _obstacle(model) or (model._fused if model._fused and model._fused.fits(model) else _fused(model))
     if model.engine == "fused" and isinstance(engine, str):
         raise ValueError(f"engine='fused': {engine}; use engine='auto' or 'torch'")
     return engine
 
 
 def _fused(model: OnPolicy) -> FusedEngine | str:
-    obstacle = _obstacle(model)
-    if obstacle:
-        return obstacle
     spec = recognise(model.policy)
     if isinstance(spec, str):
         return spec
@@ -84,7 +91,8 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
         model.n_critic_updates,
     )
     objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
-    return FusedEngine(Collector(trunk, sampler), update, f"fused ({trunk.name} networks, {objective})")
+    description = f"fused ({trunk.name} networks, {objective})"
+    return FusedEngine(Collector(trunk, sampler), update, model.loss, description)
 
 
 def _obstacle(model: OnPolicy) -> str:

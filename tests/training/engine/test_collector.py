@@ -188,6 +188,20 @@ def test_auto_waits_until_a_run_is_long_enough() -> None:
     assert "too few" in str(make_engine(model, 1000))
 
 
+def test_a_later_learn_goes_on_with_the_same_engine_unless_something_was_replaced() -> None:
+    model = fused("CartPole-v1")
+    model.learn(24)
+    first = model._fused
+    model.learn(24, reset_num_timesteps=False)
+    assert model._fused is first
+    model.policy.action_net.weight = torch.nn.Parameter(model.policy.action_net.weight.detach().clone())
+    with pytest.raises(ValueError, match="optimizer: does not hold the policy's parameters"):
+        model.learn(24)
+    model.policy.optimizer = torch.optim.Adam(model.policy.parameters(), eps=1e-5)
+    model.learn(24)
+    assert model._fused is not first
+
+
 def test_what_runs_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
     model = fused(envs.make_vec("CartPole-v1", 2, seed=0), verbose=1)
     for _ in range(2):
