@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,9 +47,13 @@ def played(venv: VecEnv, actions: np.ndarray) -> Iterator[tuple[bytes, ...]]:
     """Every field of every step, as bytes."""
     for row in actions:
         step = array_step(venv, row)
-        ended = step.terminated | step.truncated
-        fields = (*step._replace(final_observations=np.asarray(step.final_observations)[ended]),)
-        yield tuple(np.ascontiguousarray(field).tobytes() for field in fields)
+        final, ended = step.final_observations, step.terminated | step.truncated
+        kept = {key: part[ended] for key, part in final.items()} if isinstance(final, dict) else final[ended]
+        yield tuple(as_bytes(field) for field in step._replace(final_observations=kept))
+
+
+def as_bytes(field: Any) -> bytes:
+    return b"".join(map(as_bytes, field.values())) if isinstance(field, dict) else np.ascontiguousarray(field).tobytes()
 
 
 def first_difference(one: list[tuple[bytes, ...]], other: list[tuple[bytes, ...]]) -> int | None:
@@ -86,6 +91,17 @@ MUJOCO = ("HalfCheetah-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5")
 @pytest.mark.parametrize("env_id", CLASSIC)
 def test_one_by_one(env_id: str) -> None:
     assert_goes_on(lambda seed: make_vec(env_id, 2, seed, "inprocess"), 137, 5000)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("env_id", ["FrozenLakeFeatures-v0", "ProbeActionDict-v0", "MountainCarContinuous-v0"])
+def test_more_kinds_of_environments(env_id: str, normalize: bool) -> None:
+    assert_goes_on(lambda seed: make_vec(env_id, 2, seed, "inprocess", normalize), 50, 300)
+
+
+def test_discrete_observations() -> None:
+    state = assert_goes_on(lambda seed: make_vec("Taxi-v4", 2, seed, "inprocess"), 50, 300)
+    assert len(json.dumps(flatten(state)[0])) < 20_000  # without the table of its transitions
 
 
 @pytest.mark.parametrize(("noise", "normalize"), [({}, False), (NOISE, True)])
