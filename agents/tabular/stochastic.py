@@ -18,7 +18,7 @@ from .sampling import Trajectories, trajectories
 
 @dataclass(frozen=True, eq=False)
 class Sampler:
-    """How to estimate a gradient: `batch` trajectories per run, cut off at `horizon`; rewards + reward_noise N(0, 1)."""
+    """An estimated gradient: `batch` trajectories per run, cut off at `horizon`, rewards + reward_noise N(0, 1)."""
 
     rng: np.random.Generator
     horizon: int = 25

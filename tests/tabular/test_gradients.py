@@ -73,8 +73,10 @@ def pairs() -> list:
         for policy_name, policy in POLICIES.items()
         for name, regularizer in REGULARIZERS.items()
         if regularizer is None
-        or ("reference" in policy_name) == ("reference" in name)
-        and (policy.divergence.full_support or not regularizer.divergence.full_support)
+        or (
+            ("reference" in policy_name) == ("reference" in name)
+            and (policy.divergence.full_support or not regularizer.divergence.full_support)
+        )
     ]
 
 
