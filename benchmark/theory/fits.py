@@ -12,11 +12,12 @@ def slope(x: ArrayLike, y: ArrayLike) -> float:
     Raises:
         ValueError: fewer than two points, or one that is not finite.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    if len(x) < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError(f"slope: needs two finite points or more, got {len(x)} with {np.isfinite(x * y).sum()} finite")
-    x = x - x.mean()
-    return float(x @ (y - y.mean()) / (x @ x))
+    points = np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
+    if points.shape[1] < 2 or not np.isfinite(points).all():
+        finite = int(np.isfinite(points).all(0).sum())
+        raise ValueError(f"slope: needs two finite points or more, got {points.shape[1]} of which {finite} are finite")
+    across, up = points - points.mean(1, keepdims=True)
+    return float(across @ up / (across @ across))
 
 
 def rate(gaps: ArrayLike, high: float = 1e-2, low: float = 1e-10) -> float:
