@@ -27,7 +27,8 @@ def cartpole_from(state: np.ndarray) -> gymnasium.Env:
 def check_cartpole(venv: EnvPoolVecEnv, steps: int) -> tuple[int, int]:
     """Each row is one step of Gymnasium's CartPole from what was observed before; how many episodes ended how."""
     limit, counts = venv.max_episode_steps, np.zeros(2, int)
-    before, lengths = venv.reset(), np.zeros(venv.num_envs, int)
+    before: Any = venv.reset()
+    lengths = np.zeros(venv.num_envs, int)
     rng = np.random.default_rng(0)
     for _ in range(steps):
         actions = rng.integers(0, 2, venv.num_envs)
@@ -75,7 +76,7 @@ def test_the_check_notices_late_resets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_falling_on_the_last_step_is_a_termination() -> None:
     """EnvPool itself says truncated."""
-    lengths = []
+    lengths: list[int] = []
     for limit in (500, None):
         venv = pool("CartPole-v1", 1, max_episode_steps=limit or lengths[0])
         venv.reset()
@@ -100,7 +101,7 @@ def test_spaces_and_first_steps(env_id: str) -> None:
 
 def test_half_cheetah_is_cut_off_with_its_last_observation() -> None:
     venv = pool("HalfCheetah-v5", max_episode_steps=40, env_kwargs={"ctrl_cost_weight": 0.0})
-    before = venv.reset()
+    before: Any = venv.reset()
     rng = np.random.default_rng(0)
     for t in range(1, 121):
         step = venv.step_arrays(rng.uniform(-1, 1, (2, 6)).astype(np.float32))
