@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,6 +186,41 @@ def test_states_move_between_backends_that_step_one_by_one() -> None:
         other.close()
         one.set_state(through_a_file(back))  # type: ignore[attr-defined]
         assert first_difference(expected[50:], list(played(one, actions[150:]))) is None
+
+
+ACROSS: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {"backend": "native", **NOISE},
+    "Ant-v5": {"normalize": True},
+    "Breakout-v5": {"exact": True},
+}
+
+
+def save_or_go_on(env_id: str, path: str) -> None:
+    """To a folder: 50 steps, then save. From a file: load. Then 50 more steps, whose digest is printed."""
+    name = f"ALE/{env_id}" if env_id == "Breakout-v5" else env_id
+    venv = make_vec(name, 2, 5, **ACROSS[env_id])
+    actions = actions_for(venv, 100)
+    if not path.endswith(".zip"):
+        venv.reset()
+        list(played(venv, actions[:50]))
+        header, arrays = flatten(venv.get_state())  # type: ignore[attr-defined]
+        safe_zip.write(f"{path}/state.zip", {"environments": header}, arrays)
+    else:
+        header, arrays = safe_zip.read(path)
+        venv.set_state(unflatten(header["environments"], arrays))  # type: ignore[attr-defined]
+    record = repr(list(played(venv, actions[50:]))).encode()
+    print(hashlib.sha256(record).hexdigest())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ACROSS)
+def test_another_process_goes_on(env_id: str, tmp_path: Path) -> None:
+    digests = []
+    for path in (tmp_path, tmp_path / "state.zip"):
+        code = f"from tests.envs.test_state import save_or_go_on as f; f({env_id!r}, {str(path)!r})"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        digests.append(done.stdout.split()[-1])
+    assert digests[0] == digests[1]
 
 
 def test_episode_accumulators_and_history_go_along() -> None:
