@@ -73,6 +73,7 @@ def older(state: dict[str, Any]) -> dict[str, Any]:
         (lambda: saved("Pendulum-v1", 1, 0, env_kwargs={"g": 9.0}), ("Pendulum-v1", 1, 0), "arguments g was '9.0'"),
         (lambda: saved("Pendulum-v1", 1, 0, max_episode_steps=9), ("Pendulum-v1", 1, 0), "max_episode_steps was '9'"),
         (lambda: saved("Pendulum-v1", 1, 0, reward_noise=0.5), ("Pendulum-v1", 1, 0), "wrappers was"),
+        (lambda: saved("Hopper-v5", 1, 0, reward_noise=0.5), ("Hopper-v5", 1, 0), r"(noise|wrappers) was"),
         (lambda: saved("NoisyCartPole-v1", 2, 0, "native"), ("CartPole-v1", 2, 0, "native"), "id was 'NoisyCartPole"),
         (lambda: saved("CartPole-v1", 1, 0, normalize=True), ("CartPole-v1", 1, 0), "kind was 'VecNormalize'"),
         (
