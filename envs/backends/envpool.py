@@ -20,7 +20,7 @@ from ..atari import AtariProtocol
 from ..mujoco import is_mujoco
 from ..noise import NoiseLevels
 from ..single import EnvOptions, make_env
-from .pool import OUT_OF_REACH, EngineStep, PoolVecEnv
+from .pool import OUT_OF_REACH, SEED_BITS, EngineStep, PoolVecEnv
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
 
@@ -53,7 +53,7 @@ class EnvPoolVecEnv(PoolVecEnv):
         # A pool takes its seeds when it is made, and making one loads N games: not before they are known.
         if self.vector is None or any(seed is not None for seed in seeds):
             entropy = np.random.default_rng().integers(OUT_OF_REACH, size=self.num_envs).tolist()
-            drawn = [other if seed is None else seed & OUT_OF_REACH for seed, other in zip(seeds, entropy, strict=True)]
+            drawn = [other if seed is None else seed & SEED_BITS for seed, other in zip(seeds, entropy, strict=True)]
             self._close_pool()
             self.vector = self._make(seed=0, env_seed=drawn)
         with warnings.catch_warnings():  # a new pool makes its spaces on first use

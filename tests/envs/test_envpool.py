@@ -196,3 +196,19 @@ def test_sb3s_step() -> None:
 def test_what_it_lacks(env_id: str, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pool(env_id, **kwargs)
+
+
+def test_its_state_is_that_of_an_episode_boundary() -> None:
+    venv = pool("CartPole-v1")
+    venv.reset()
+    venv.step_arrays(np.array([0, 1]))
+    state = venv.get_state()
+    assert venv.state_level == state["level"] == "boundary"
+
+    def resumed() -> np.ndarray:
+        other = pool("CartPole-v1", seed=5)
+        other.set_state(state)
+        return np.array(other.reset())
+
+    np.testing.assert_array_equal(resumed(), resumed())
+    assert not np.array_equal(resumed(), pool("CartPole-v1").reset())

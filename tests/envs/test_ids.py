@@ -88,12 +88,6 @@ def test_missing_package_says_what_to_install(package: str, env_id: str, monkeyp
         resolve_id(env_id)
 
 
-def test_missing_envpool_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "envpool", None)
-    with pytest.raises(ImportError, match=r"needs envpool: pip install 'mirrorzoo\[envpool\]'"):
-        make_vec("CartPole-v1", backend="envpool")
-
-
 def test_missing_ale_before_its_ids_are_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ale_py", None)
     monkeypatch.setattr(gymnasium.envs.registration, "registry", {})
