@@ -93,23 +93,3 @@ class ArrayNoise:
     def observation_space(self, space: spaces.Space) -> spaces.Space:
         """The space of what is seen. ValueError if there is observation noise and `space` is not a Box of floats."""
         return noisy_space(space) if self.levels.observation else space
-
-    def get_state(self) -> dict[str, Any]:
-        """All that the next draws depend on."""
-        return {
-            "rng": self.rng.bit_generator.state,
-            "last_actions": self._last_actions.copy(),
-            "fresh": self._fresh.copy(),
-            "held_back": self._held_back.copy(),
-            "waited": self._waited.copy(),
-        }
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` returned; the generator becomes one of this object's own."""
-        bits = np.random.PCG64()
-        bits.state = state["rng"]
-        self.rng = np.random.Generator(bits)
-        self._last_actions = np.array(state["last_actions"])
-        self._fresh = np.array(state["fresh"], bool)
-        self._held_back = np.array(state["held_back"], np.float64)
-        self._waited = np.array(state["waited"], np.int64)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 
 from .backends.arrays import Observations, StepArrays, array_step
+from .compiled import load_kernel
 from .state import StatefulNormalizer
 
 
@@ -25,6 +26,8 @@ class VecNormalize(StatefulNormalizer):
     be inside. The running statistics refuse NaN and infinities: ValueError naming the environment's index.
     """
 
+    _flat = False  # whether observations are arrays [N, D] of floats, which the kernel takes
+
     def __init__(self, venv: VecEnv, *args: Any, **kwargs: Any) -> None:
         super().__init__(venv, *args, **kwargs)
         if self.norm_obs:
@@ -33,7 +36,9 @@ class VecNormalize(StatefulNormalizer):
                 if isinstance(self.obs_rms, dict)
                 else FiniteMeanStd("observation", self.obs_rms.mean.shape)
             )
-        self.ret_rms = FiniteMeanStd("discounted return", ())
+        self.ret_rms: Any = FiniteMeanStd("discounted return", ())
+        space = venv.observation_space
+        self._flat = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype.char in "fd"
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`. Last observations are normalised as the others are."""
@@ -45,52 +50,43 @@ class VecNormalize(StatefulNormalizer):
             require_finite("last observation", step.final_observations)  # a value will be bootstrapped from it
             final = self._normalized(step.final_observations)
             self.returns[ended] = 0
-        return step._replace(observations=observations, rewards=rewards, final_observations=final)
+        return StepArrays(observations, rewards, step.terminated, step.truncated, final, *step[5:])
 
     def _normalize(self, observations: Any, rewards: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Update the statistics, then normalise by them: compiled where Numba is installed, else by NumPy."""
-        kernel = _kernel()
-        if kernel is not None and self._fits_kernel(observations):
-            return self._by_kernel(kernel, observations, rewards)
+        """Update the statistics, then normalise by them: in one compiled call where possible, else by NumPy."""
+        if self._flat and self.norm_obs and (kernel := load_kernel("normalize_kernel", "normalize_step")):
+            normalized = self._by_kernel(kernel, observations, rewards)
+            if normalized is not None:
+                return normalized
         if self.training and self.norm_obs:
             self._update_observations(observations)
         if self.training:
             self._update_reward(rewards)
         return self._normalized(observations), self.normalize_reward(rewards)
 
-    def _fits_kernel(self, observations: Any) -> bool:
-        """Whether observations and their statistics are plain arrays [N, D] and [D] of floats, which all go in."""
-        if not self.norm_obs or not isinstance(observations, np.ndarray) or observations.dtype.char not in "fd":
-            return False
-        mean, var = self.obs_rms.mean, self.obs_rms.var  # anybody may have assigned anything to them
-        return observations.ndim == 2 and all(
-            isinstance(moment, np.ndarray) and moment.dtype.char == "d" and moment.shape == observations.shape[1:]
-            for moment in (mean, var)
-        )
-
     def _by_kernel(
-        self, kernel: ModuleType, observations: np.ndarray, rewards: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        (n, size), obs = observations.shape, self.obs_rms
-        ret: Any = self.ret_rms
-        moments, out = np.empty((2, size)), np.empty((n, size), np.float32)
-        out_rewards = np.empty(n, np.float32)
-        outcome, ret_mean, ret_var = kernel.normalize_step(
+        self, kernel: Callable[..., Any], observations: np.ndarray, rewards: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """None if what somebody assigned to the statistics does not fit, or a number is not finite."""
+        obs, ret, mean, var = self.obs_rms, self.ret_rms, self.obs_rms.mean, self.obs_rms.var
+        if type(mean) is not np.ndarray or type(var) is not np.ndarray:
+            return None
+        shape = n, size = observations.shape
+        moments, out, out_rewards = np.empty((2, size)), np.empty(shape, np.float32), np.empty(n, np.float32)
+        fine, ret_mean, ret_var = kernel(
             observations,
             rewards,
-            (obs.mean, obs.var, float(obs.count)),
-            (float(ret.mean), float(ret.var), float(ret.count)),
+            (mean, var, obs.count),
+            (float(ret.mean), float(ret.var), ret.count),
             self.returns,
             moments,
             out,
             out_rewards,
-            (float(self.gamma), float(self.epsilon), float(self.clip_obs), float(self.clip_reward)),
-            (bool(self.training), bool(self.norm_reward)),
+            (self.gamma, self.epsilon, self.clip_obs, self.clip_reward),
+            (self.training, self.norm_reward),
         )
-        if outcome == kernel.NOT_FINITE:
-            require_finite("observation", observations)
-            require_finite("reward", rewards)
-            require_finite("discounted return", self.returns * self.gamma + rewards)
+        if not fine:
+            return None
         if self.training:
             obs.mean, obs.var = moments
             ret.mean, ret.var = np.float64(ret_mean), np.float64(ret_var)
@@ -115,16 +111,6 @@ class VecNormalize(StatefulNormalizer):
         if isinstance(observations, dict):
             return self.normalize_obs(observations)
         return self._normalize_obs(observations, self.obs_rms).astype(np.float32)
-
-
-@functools.cache
-def _kernel() -> ModuleType | None:
-    """The compiled step, if Numba is installed."""
-    try:
-        from . import normalize_kernel
-    except ImportError:
-        return None
-    return normalize_kernel
 
 
 class FiniteMeanStd(RunningMeanStd):

@@ -7,23 +7,13 @@ eight or more numbers pairwise).
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
 
-FINE, NOT_FINITE = 0, 1
+from .compiled import compiled
 
 
-def _jit(function: Any) -> Any:
-    """Compiled at the first call, from the cache if there is one; caches nothing where no folder can be written."""
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:
-        return numba.njit(function)
-
-
-@_jit
+@compiled
 def normalize_step(
     observations: np.ndarray,  # [N, D] floats
     rewards: np.ndarray,  # [N]
@@ -35,24 +25,29 @@ def normalize_step(
     out_rewards: np.ndarray,  # [N] float32, written
     settings: tuple[float, float, float, float],  # gamma, epsilon, clip_obs, clip_reward
     switches: tuple[bool, bool],  # training, norm_reward
-) -> tuple[int, float, float]:
-    """FINE and the new mean and variance of the discounted returns; or what is not finite, and nothing is changed."""
+) -> tuple[bool, float, float]:
+    """(True, new mean and variance of the discounted returns).
+
+    (False, ...), and nothing is changed, if a number is not finite or the moments are not [D].
+    """
     gamma, epsilon, clip_obs, clip_reward = settings
     training, norm_reward = switches
     n, size = observations.shape
     ret_mean, ret_var, ret_count = ret_moments
+    if not obs_moments[0].shape[0] == size == obs_moments[1].shape[0]:
+        return False, ret_mean, ret_var
     for i in range(n):
         for j in range(size):
             if not math.isfinite(observations[i, j]):
-                return NOT_FINITE, ret_mean, ret_var
+                return False, ret_mean, ret_var
         if not math.isfinite(rewards[i]):
-            return NOT_FINITE, ret_mean, ret_var
+            return False, ret_mean, ret_var
     if training:
         total = 0.0
         for i in range(n):
             advanced = returns[i] * gamma + rewards[i]
             if not math.isfinite(advanced):
-                return NOT_FINITE, ret_mean, ret_var
+                return False, ret_mean, ret_var
             total += advanced
         mean = total / n
         squares = 0.0
@@ -64,10 +59,10 @@ def normalize_step(
     scale = math.sqrt(ret_var + epsilon)
     for i in range(n):
         out_rewards[i] = min(max(rewards[i] / scale, -clip_reward), clip_reward) if norm_reward else rewards[i]
-    return FINE, ret_mean, ret_var
+    return True, ret_mean, ret_var
 
 
-@_jit
+@compiled
 def _observations(
     observations: np.ndarray,
     moments: tuple[np.ndarray, np.ndarray, float],
@@ -98,7 +93,7 @@ def _observations(
             out[i, j] = min(max((observations[i, j] - new_mean[j]) / scale, -clip), clip)
 
 
-@_jit
+@compiled
 def _combine(mean: float, var: float, count: float, batch_mean: float, batch_var: float, n: int) -> tuple[float, float]:
     """Moments of a sample of `count` and a batch of n together (Chan et al. 1983), as RunningMeanStd computes them."""
     delta = batch_mean - mean

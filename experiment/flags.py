@@ -11,7 +11,7 @@ from agents.suggest import closest
 
 from .errors import usage
 
-VEC_ENVS = ("auto", "native", "inprocess", "dummy", "subproc")
+VEC_ENVS = ("auto", "native", "inprocess", "ale", "envpool", "dummy", "subproc")
 ENGINES = ("auto", "torch", "fused")
 
 

@@ -1,5 +1,6 @@
-"""The mathematics that all sides share: f-divergences and the f-softargmax. Torch only."""
+"""The mathematics that all sides share: f-divergences and the f-softargmax. Torch, and Numba where there is one."""
 
+from .acceleration import use_kernels
 from .divergences import (
     DIVERGENCES,
     KL,
@@ -30,4 +31,5 @@ __all__ = [
     "f_softargmax",
     "project_logits",
     "project_policy",
+    "use_kernels",
 ]

@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .acceleration import kernels_for, run
 from .generator import Divergence
 from .solvers import LOG2_E, solve
 
@@ -67,9 +68,14 @@ class _LogSoftargmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits: Tensor, log_q: Tensor | None, divergence: Divergence, temperature: float) -> Tensor:
-        log_probs = _forward(logits, log_q, divergence, temperature)
+        form = divergence.tsallis_form
+        kernels = kernels_for(logits, log_q, form)
+        if kernels is None or form is None:
+            log_probs = _forward(logits, log_q, divergence, temperature)
+        else:
+            log_probs = run(kernels.log_softargmax_rows, form[0], form[1] * temperature, logits)
         ctx.save_for_backward(log_probs, log_q)
-        ctx.divergence, ctx.temperature = divergence, temperature
+        ctx.divergence, ctx.temperature, ctx.kernels = divergence, temperature, kernels
         return log_probs
 
     @staticmethod
@@ -78,8 +84,10 @@ class _LogSoftargmax(torch.autograd.Function):
         form = ctx.divergence.tsallis_form
         if form is None or form[0] >= 1.0 or torch.is_grad_enabled() or torch.compiler.is_compiling():
             pulled = _vjp(log_probs, grad, log_q, ctx.divergence, ctx.temperature)
-        else:
+        elif ctx.kernels is None:
             pulled = _dense_vjp(log_probs, grad, log_q, form[0], form[1] * ctx.temperature)
+        else:
+            pulled = run(ctx.kernels.log_softargmax_vjp_rows, form[0], form[1] * ctx.temperature, log_probs, grad)
         return pulled, None, None, None
 
 

@@ -30,7 +30,7 @@ _NAMES = {
     ),
     "clipping": ("ppo_clip", "ppo_clip_step_bound"),
     "sampling": ("Trajectories", "trajectories"),
-    "stochastic": ("f_pg_gradient_estimate", "f_pg_stochastic"),
+    "stochastic": ("Sampler", "f_pg_stochastic", "gradient_estimate"),
     "logits_convex": ("lco", "lco_gradient", "lco_target"),
     "projected": ("mdpo_projected", "spma_projected"),
     "baselines": ("escort", "hadamard", "log_barrier"),

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from ..single import EnvOptions
-from .pool import OUT_OF_REACH, EngineStep, PoolVecEnv
+from .pool import OUT_OF_REACH, SEED_BITS, EngineStep, PoolVecEnv
 
 
 def lacks(options: EnvOptions) -> str | None:
@@ -76,4 +76,4 @@ class AleVecEnv(PoolVecEnv):
 
 def emulator_seed(seed: int | None) -> int:
     """The seed that ale_py's AtariEnv gives its emulator, but for the sign bit; from entropy for None."""
-    return int(np.random.SeedSequence(seed).generate_state(2)[1]) & OUT_OF_REACH
+    return int(np.random.SeedSequence(seed).generate_state(2)[1]) & SEED_BITS

@@ -51,8 +51,13 @@ class EpisodeBook:
     def add(self, rewards: np.ndarray) -> None:
         """A step that paid `rewards` [N]."""
         self.returns += rewards
+        self.count()
+
+    def count(self) -> None:
+        """A step whose rewards were added to `returns` already."""
         self.total_steps += 1
-        self.records = {}
+        if self.records:
+            self.records = {}
 
     def finish(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Record the episodes of these rows [K]: their returns [K], lengths [K] and the rows."""

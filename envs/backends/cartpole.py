@@ -34,5 +34,5 @@ def step_states(env: CartPoleVectorEnv, actions: np.ndarray) -> np.ndarray:
         rates[1::2] = state[1::2] + env.tau * rates[1::2]
         rates[::2] = state[::2] + env.tau * rates[1::2]
         state = rates
-    env.state = state  # type: ignore[assignment]
+    env.state = state
     return (np.abs(state[0]) > env.x_threshold) | (np.abs(state[2]) > env.theta_threshold_radians)

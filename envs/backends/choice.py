@@ -5,6 +5,7 @@ from __future__ import annotations
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..checks import closest
+from ..mujoco import is_mujoco
 from ..single import EnvOptions
 from . import ale, envpool, native
 from .ale import AleVecEnv
@@ -45,6 +46,11 @@ def make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
         return DummyVecEnv(options.env_fns(n_envs))
     if backend == "subproc":
         return SubprocVecEnv(options.env_fns(n_envs))
+    if is_mujoco(options.spec):
+        from .mujoco import MujocoVecEnv, steps_as_arrays
+
+        if steps_as_arrays(options):
+            return MujocoVecEnv(options, n_envs)
     return InProcessVecEnv(options.env_fns(n_envs))
 
 

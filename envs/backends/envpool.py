@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import gymnasium
 import numpy as np
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 
 from ..atari import AtariProtocol
 from ..mujoco import is_mujoco
-from ..single import EnvOptions
-from .pool import OUT_OF_REACH, EngineStep, PoolVecEnv
+from ..noise import NoiseLevels
+from ..single import EnvOptions, make_env
+from .pool import OUT_OF_REACH, SEED_BITS, EngineStep, PoolVecEnv
 
 CLASSIC = ("CartPole-v1", "Pendulum-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Acrobot-v1")
 
@@ -30,15 +31,17 @@ class EnvPoolVecEnv(PoolVecEnv):
     state_kind = "envpool"
 
     def __init__(self, options: EnvOptions, n_envs: int) -> None:
+        import envpool
+
         task = pool_task(options)
         config: dict[str, Any] = {"max_episode_steps": OUT_OF_REACH, **options.env_kwargs}
         if options.atari is not None:
             config |= _atari_config(options.atari)
-        self._make = partial(_quietly, "make_gymnasium", task, num_envs=n_envs, num_threads=1, **config)
-        spec = _quietly("make_spec", task, num_envs=n_envs, **config)
-        action_space = spec.gymnasium_action_space
-        super().__init__(None, options, n_envs, spec.gymnasium_observation_space, action_space)
-        self._action_dtype = np.int32 if isinstance(action_space, gymnasium.spaces.Discrete) else action_space.dtype
+        self._make = partial(envpool.make_gymnasium, task, num_envs=n_envs, num_threads=1, **config)
+        # Gymnasium's own spaces, as EnvPool's differ in precision: a model must fit whatever backend it was trained on.
+        twin = make_env(replace(options, noise=NoiseLevels(), monitor_dir=None), 0)
+        super().__init__(None, options, n_envs, twin.observation_space, twin.action_space)
+        twin.close()
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of the pool, which all rows share; there is a pool from the first reset on."""
@@ -50,14 +53,16 @@ class EnvPoolVecEnv(PoolVecEnv):
         # A pool takes its seeds when it is made, and making one loads N games: not before they are known.
         if self.vector is None or any(seed is not None for seed in seeds):
             entropy = np.random.default_rng().integers(OUT_OF_REACH, size=self.num_envs).tolist()
-            drawn = [other if seed is None else seed & OUT_OF_REACH for seed, other in zip(seeds, entropy, strict=True)]
+            drawn = [other if seed is None else seed & SEED_BITS for seed, other in zip(seeds, entropy, strict=True)]
             self._close_pool()
             self.vector = self._make(seed=0, env_seed=drawn)
-        observations, info = self.vector.reset()
+        with warnings.catch_warnings():  # a new pool makes its spaces on first use
+            warnings.filterwarnings("ignore", message=".*precision lowered", category=UserWarning)
+            observations, info = self.vector.reset()
         return self._with_blank_frames(observations, np.zeros(self.num_envs, np.int64)), _told(info)
 
     def _advance(self, actions: np.ndarray) -> EngineStep:
-        observations, rewards, terminated, _, info = self.vector.step(actions.astype(self._action_dtype))
+        observations, rewards, terminated, _, info = self.vector.step(actions)
         observations = self._with_blank_frames(observations, self.book.lengths + 1)
         return EngineStep(observations, rewards, terminated, _told(info))
 
@@ -105,7 +110,7 @@ def lacks(options: EnvOptions) -> str | None:
         return "fire_reset"
     if rules is not None and rules.noop_max == 0:  # it would crash
         return "games without no-ops (noop_max=0)"
-    theirs = _quietly("make_spec", pool_task(options)).config._asdict()
+    theirs = envpool.make_spec(pool_task(options)).config._asdict()
     unknown = [name for name in options.env_kwargs if name not in theirs or rules is not None]
     return f"env_kwargs {unknown}" if unknown else None
 
@@ -134,12 +139,3 @@ def _atari_config(rules: AtariProtocol) -> dict[str, Any]:
 def _told(info: dict[str, Any]) -> dict[str, np.ndarray]:
     """What EnvPool says of the environments, without its own bookkeeping."""
     return {key: values for key, values in info.items() if key not in ("env_id", "players", "ram", "elapsed_step")}
-
-
-def _quietly(function: str, *args: Any, **kwargs: Any) -> Any:
-    """Call EnvPool without Gymnasium's warnings on the precision of its spaces."""
-    import envpool
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*precision lowered.*", category=UserWarning)
-        return getattr(envpool, function)(*args, **kwargs)

@@ -24,7 +24,8 @@ from ..single import EnvOptions
 from .arrays import NO_EPISODES, StepArrays
 from .batched import BatchedVecEnv
 
-OUT_OF_REACH = 2**31 - 1
+OUT_OF_REACH = 2**31 - 1  # steps or frames
+SEED_BITS = 2**31 - 1  # the engines' seeds are signed, and negative ones mean something else
 
 
 class EngineStep(NamedTuple):

@@ -21,7 +21,7 @@ import numpy as np
 from gymnasium import spaces
 
 from . import simulators
-from .kinds import class_name, fixed, inside, is_frozen, subspaces
+from .kinds import class_name, fixed, inside, is_frozen, is_table, subspaces
 from .plain import UnsavedError, encode_array, encode_generator
 
 _SEQUENCES: dict[type, str] = {list: "list", tuple: "tuple", deque: "deque", set: "set", frozenset: "frozenset"}
@@ -101,7 +101,12 @@ class Encoder:
 
     def attributes(self, value: Any, names: Any, where: str) -> dict[str, Any]:
         """Some attributes of an object, by name."""
-        return {name: self.encode(vars(value)[name], inside(where, name)) for name in names}
+        return {
+            name: {"kind": "fixed", "what": ""}
+            if is_table(value, name)
+            else self.encode(vars(value)[name], inside(where, name))
+            for name in names
+        }
 
     def _own(self, array: np.ndarray, where: str) -> None:
         """UnsavedError if the array is a view of a simulator's memory, or overlaps another that is saved."""

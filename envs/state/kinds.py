@@ -20,6 +20,9 @@ _IRRELEVANT = (
     "stable_baselines3.common.monitor.Results",
     "logging",
 )
+# Tables that follow from the constructor's arguments, and are a hundred times as large as all the rest.
+_TABLES = ("P", "initial_state_distrib")
+_TABLED = ("gymnasium.envs.toy_text.cliffwalking", "gymnasium.envs.toy_text.taxi")
 
 
 def class_name(value: Any) -> str:
@@ -39,6 +42,11 @@ def fixed(value: Any) -> str | None:
     if isinstance(value, _FIXED) or _irrelevant(value):
         return ""
     return "" if isinstance(value, list) and value and all(map(_irrelevant, value)) else None
+
+
+def is_table(owner: Any, name: str) -> bool:
+    """Whether this attribute of `owner` is a constant table of one of Gymnasium's environments."""
+    return name in _TABLES and any(cls.__module__ in _TABLED for cls in type(owner).__mro__)
 
 
 def is_frozen(value: Any) -> bool:

@@ -59,7 +59,7 @@ class StatefulVecEnv(VecEnv):
             raise RuntimeError("get_state between step_async and step_wait")
         python = Encoder().attributes(self, _PYTHON_SIDE, "venv")
         with contextlib.suppress(UnsavedError):  # nothing depends on what the last resets reported
-            python["reset_infos"] = Encoder().encode(self.reset_infos, "reset_infos")
+            python["reset_infos"] = Encoder().encode(list(self.reset_infos), "reset_infos")
         return {"format": FORMAT, "kind": self.state_kind, "n_envs": self.num_envs, "python": python} | self._save()
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -101,6 +101,37 @@ def test_a_seed_starts_a_new_game_in_the_middle_of_one() -> None:
     assert venv.get_attr("ale")[0].lives() == 5
 
 
+@pytest.mark.parametrize("backend", ["inprocess", "ale"])
+def test_a_lost_life_leaves_the_game_as_it_is(backend: str) -> None:
+    venv = make_vec("BreakoutNoFrameskip-v4", 1, 0, backend)
+    venv.reset()
+    rng, lost, steps, game_lengths = np.random.default_rng(0), 0, 0, 0
+    while not game_lengths:
+        step = venv.step_arrays(rng.integers(0, 4, 1))
+        steps += 1
+        game_lengths += step.episode_lengths.sum()
+        if step.terminated[0] and not len(step.episode_rows):
+            lost += 1
+            np.testing.assert_array_equal(step.observations, step.final_observations)
+            assert step.observations[0, 0].any()  # older frames are kept
+    assert lost == 4
+    assert game_lengths == steps  # no step that the agent did not take
+    assert not step.observations[0, 0].any()  # a new game has none
+
+
+def test_the_time_limit_counts_steps_and_keeps_the_last_frame() -> None:
+    for backend in ("inprocess", "ale"):
+        venv = make_vec("PongNoFrameskip-v4", 1, 0, backend, max_episode_steps=30)
+        unlimited = make_vec("PongNoFrameskip-v4", 1, 0, backend)
+        venv.reset(), unlimited.reset()
+        for t in range(1, 31):
+            step, expected = (each.step_arrays(np.array([2 + t % 2])) for each in (venv, unlimited))
+            assert step.truncated[0] == (t == 30)
+        np.testing.assert_array_equal(step.final_observations, expected.observations)
+    emulator = make_vec("PongNoFrameskip-v4", 1, 0, "inprocess").get_attr("ale")[0]
+    assert emulator.getInt("max_num_frames_per_episode") == 0
+
+
 def test_fire_reset_on_request() -> None:
     def sees_a_ball(fire_reset: bool) -> bool:
         """Whether anything shows between the bricks, the paddle and the walls of Breakout while nothing is pressed."""

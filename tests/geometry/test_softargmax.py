@@ -73,7 +73,7 @@ def test_sparse_policies_have_exact_zeros_and_no_gradient_there(d):
 
 @pytest.mark.parametrize("alpha", [0.01, 0.1, 0.5, 0.7, 0.75, 0.8, 0.9, 0.99, 0.9999])
 @pytest.mark.parametrize("n", [2, 3, 6, 18])
-def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n):
+def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n, path):
     x, d = adversarial(28_000, n, seed=n), Tsallis(alpha)  # 28,000 x 36 cases: a million rows
     x.requires_grad_()
     log_probs = f_log_softargmax(x, d)
@@ -89,7 +89,7 @@ def test_float32_is_right_to_rounding_on_adversarial_rows(alpha, n):
 
 @pytest.mark.parametrize("alpha", [0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("n", [64, 1024, 50_257])
-def test_float32_is_right_to_rounding_where_one_action_leads_many(alpha, n):
+def test_float32_is_right_to_rounding_where_one_action_leads_many(alpha, n, path):
     """The hard case for a sum of many: a best action that holds 0.1 % to 10 % against thousands of others."""
     generator = torch.Generator().manual_seed(n)
     for scale in (0.1, 1.0, 30.0):

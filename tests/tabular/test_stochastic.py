@@ -9,13 +9,20 @@ import pytest
 
 from agents.geometry import KL, Tsallis
 from agents.tabular import (
+    EscortPolicy,
+    LogLinearPolicy,
     Regularizer,
+    Sampler,
     TabularPolicy,
     Trajectories,
-    f_pg_gradient_estimate,
+    escort,
     f_pg_stochastic,
+    gradient_estimate,
+    hadamard,
+    log_barrier,
     policy_gradient,
     trajectories,
+    value_and_gradient,
 )
 
 from .problems import random_mdp, random_policy, sparsely
@@ -69,12 +76,12 @@ def test_estimator_is_unbiased(divergence):
     wanted = np.reshape([(objective(theta + e) - objective(theta - e)) / 2e-5 for e in basis], (2, 2))
     probs = policy.probs(theta)
     each = [
-        f_pg_gradient_estimate(mdp, policy, theta, probs, Trajectories(s, a, mdp.r[s, a]), regularizer)
+        gradient_estimate(mdp, policy, theta, probs, Trajectories(s, a, mdp.r[s, a]), regularizer)
         for s, a in zip(states[:, None], actions[:, None], strict=True)
     ]
     np.testing.assert_allclose(np.tensordot(likelihood(probs), each, 1), wanted, rtol=1e-7)
     batch = Trajectories(states[:7], actions[:7], mdp.r[states[:7], actions[:7]])
-    together = f_pg_gradient_estimate(mdp, policy, theta, probs, batch, regularizer)
+    together = gradient_estimate(mdp, policy, theta, probs, batch, regularizer)
     np.testing.assert_allclose(together, np.mean(each[:7], axis=0), rtol=1e-12)
 
 
@@ -84,9 +91,37 @@ def test_estimates_approach_the_exact_gradient():
     theta = np.random.default_rng(10).normal(size=(3, 2))
     probs = policy.probs(theta)
     paths = trajectories(mdp, probs, np.random.default_rng(11), 30, 20_000, reward_noise=1.0)
-    found = f_pg_gradient_estimate(mdp, policy, theta, probs, paths, regularizer)
+    found = gradient_estimate(mdp, policy, theta, probs, paths, regularizer)
     exact = policy_gradient(mdp, theta, d, 0.2)
     assert np.abs(found - exact).max() < 0.05 < np.abs(exact).max()
+
+
+POLICIES = {
+    "softmax": TabularPolicy(),
+    "log-linear": LogLinearPolicy(features=np.random.default_rng(20).normal(size=(3, 2, 4))),
+    "escort": EscortPolicy(),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_any_policy_is_estimated(name):
+    mdp, policy = random_mdp(18, S=3, A=2, gamma=0.5), POLICIES[name]
+    theta = np.random.default_rng(19).normal(size=(4,) if policy.param_dims == 1 else (3, 2))
+    regularizer = Regularizer(Tsallis(0.5), 0.2) if name == "log-linear" else None
+    many = np.tile(theta, (4000, *np.ones(theta.ndim, int)))
+    found = Sampler(np.random.default_rng(21), horizon=30).gradient(mdp, policy, many, regularizer)
+    exact = value_and_gradient(mdp, policy, theta, regularizer)[1]
+    assert found.shape == many.shape
+    assert (np.abs(found.mean(0) - exact) < 5 * found.std(0) / np.sqrt(4000) + 1e-12).all()
+
+
+def test_baselines_take_estimates():
+    mdp, theta = random_mdp(22, S=3, A=2, gamma=0.5), np.random.default_rng(23).normal(size=(3, 2))
+    theta /= np.linalg.norm(theta, axis=-1, keepdims=True)
+    for rule in (escort, hadamard, lambda mdp, theta, step, sampler=None: log_barrier(mdp, theta, 0.1, step, sampler)):
+        estimated = rule(mdp, theta, 0.1, sampler=Sampler(np.random.default_rng(24), 30, 20_000))
+        exact = rule(mdp, theta, 0.1)
+        assert 0.0 < np.abs(estimated - exact).max() < 0.1 * np.abs(exact - theta).max()
 
 
 def test_update_repeats_from_its_seed_for_each_run():

@@ -13,8 +13,10 @@ from .graph import Graph, LoweringError, Node
 Over = Callable[[str, Node], Node]
 
 VIEWS = frozenset(
-    "view _unsafe_view _reshape_alias alias detach clone unsqueeze squeeze expand permute transpose t slice select split "
-    "split_with_sizes unbind cat stack flip roll repeat index_select slice_backward select_backward constant_pad_nd".split()
+    (
+        "view _unsafe_view _reshape_alias alias detach clone unsqueeze squeeze expand permute transpose t slice select "
+        "split split_with_sizes unbind cat stack flip repeat index_select slice_backward select_backward constant_pad_nd"
+    ).split()
 )
 #: Whatever the values of their arguments.
 CONSTANTS = frozenset("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty".split())
@@ -106,6 +108,10 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 
 
+def _reduced(op: str, g: Graph, x: Node, over: Over) -> Node:
+    return over(op, x)
+
+
 def _log_softmax(g: Graph, x: Node, over: Over) -> Node:
     shifted = g("sub", x, over("amax", x))
     exponential = g("exp", shifted)
@@ -122,7 +128,7 @@ def _logsumexp(g: Graph, x: Node, over: Over) -> Node:
 
 #: `over(op, x)` reduces and keeps the axes, with size 1.
 REDUCTIONS: dict[str, Callable[[Graph, Node, Over], Node]] = {
-    **{op: lambda g, x, over, op=op: over(op, x) for op in ("sum", "mean", "amax", "amin")},
+    **{op: partial(_reduced, op) for op in ("sum", "mean", "amax", "amin")},
     "linalg_vector_norm": lambda g, x, over: g("sqrt", over("sum", g("mul", x, x))),
     "logsumexp": _logsumexp,
     "_log_softmax": _log_softmax,

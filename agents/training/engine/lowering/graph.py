@@ -5,13 +5,40 @@ reductions within the row, static re-indexing, and the few things that look at a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Operand = "Node | float | int | bool"
+#: The elementwise operations.
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "neg": np.negative,
+    "abs": np.abs,
+    "exp": np.exp,
+    "log": np.log,
+    "expm1": np.expm1,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "sign": np.sign,
+    "round": np.rint,
+    "min": np.minimum,
+    "max": np.maximum,
+    "where": np.where,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+}
 
 
 class LoweringError(Exception):
@@ -22,12 +49,13 @@ class LoweringError(Exception):
 class Node:
     """A value per row [*shape] (`rowwise`), or one for all rows.
 
-    op: "input" (data: name), "const" (data: array), "scalar" (data: a 0-d tensor), "size" (B), "index" (data: where each
-    element comes from in the flat concatenation of the arguments, -1 for a zero), "sum", "amax", "amin" (data: axes; they
-    stay with size 1), "scatter_sum" (data: where each element is added), "cumsum" (last axis), "softargmax" (data: the
-    operator), "batch_sum", "batch_amax" (over the rows), "cast", or an elementwise operation.
-    `origin` names what it depends on: "rollout" columns, the "minibatch" (its advantages, or which rows are in it),
-    "learned" parameters and values.
+    op: an elementwise operation, or
+      "input" (data: its name), "const" (an array), "scalar" (a 0-d tensor), "size" (none; it is B),
+      "index" (where each element comes from in the flat concatenation of the arguments, -1 for a zero),
+      "sum", "amax", "amin" (axes, which stay with size 1), "scatter_sum" (where each element is added),
+      "cumsum" (over the last axis), "batch_sum", "batch_amax" (over the rows), "softargmax" (its `Operator`), "cast".
+    origin: what it depends on, "rollout" columns, the "minibatch" (its advantages, or which rows are in it) and what is
+      "learned" (parameters and values).
     """
 
     op: str
@@ -86,6 +114,9 @@ class Graph:
         if np.broadcast_shapes(*(arg.shape for arg in slim)) == shape:
             args = slim
         dtype = dtype or args[-1].dtype
+        if all(arg.op == "const" for arg in args):
+            with np.errstate(all="ignore"):
+                return self.const(ELEMENTWISE[op](*(arg.data for arg in args)), dtype)
         return self._simplified(op, args, shape) or self.node(op, args, shape, dtype)
 
     def _simplified(self, op: str, args: tuple[Node, ...], shape: tuple[int, ...]) -> Node | None:

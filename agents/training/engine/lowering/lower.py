@@ -1,42 +1,64 @@
-"""A lowered loss as an `ObjectiveGradient`: the three stages, by NumPy or with the rows in one Numba loop."""
+"""A lowered loss as an `ObjectiveGradient`: the stages by NumPy, or the last one as a Numba loop over the rows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ...losses import MinibatchLoss
 from ..columns import Columns
-from ..gradients import Gradient
-from .numpy_code import Program, Values
+from ..gradients import EagerGradient, Example, Gradient, ObjectiveGradient, example
+from .graph import LoweringError
+from .numpy_code import Program
 from .stages import Layout, split
 from .trace import Traced, trace
 
-COLUMNS = tuple(name for name in Columns._fields if name not in ("observations", "masks", "advantages"))
+EXECUTORS = ("numba", "numpy")
 TINY = float(np.finfo(np.float32).tiny)
+
+
+def make_gradient(loss: MinibatchLoss, executor: str = "auto") -> ObjectiveGradient:
+    """The loss's gradient by Numba where it is installed, else by NumPy, else by autograd: with the reason."""
+    try:
+        traced = trace(loss)
+    except LoweringError as error:
+        return EagerGradient(loss, str(error))
+    reason = ""
+    for name in EXECUTORS if executor == "auto" else (executor,):
+        try:
+            gradient = LoweredGradient(traced, name, reason)
+            check(loss, gradient)
+            return gradient
+        except (ImportError, LoweringError) as error:
+            reason = f"{name}: {error}"
+    return EagerGradient(loss, reason)
 
 
 class LoweredGradient:
     """What does not change during an update is computed at its first minibatch, for all rows of the rollout."""
 
-    executor = "numpy"
-    reason = ""
-
-    def __init__(self, loss: MinibatchLoss) -> None:
-        traced = trace(loss)
+    def __init__(self, traced: Traced, executor: str, reason: str = "") -> None:
+        self.executor, self.reason = executor, reason
         self.metric_names = (*traced.metrics, "negative_share")
-        self.traced = traced
-        self.stages = split([*traced[:2], *traced.metrics.values(), traced.negative_norm, traced.norm])
-        everything = Program(self.stages.outputs, ())
-        inputs = {arg for _, _, args in everything.steps for arg in args if arg.op == "input"}
-        inputs |= {node for node in self.stages.outputs if node.op == "input"}
-        self._inputs = {node.data: node for node in inputs}
-        self._once = Program(self.stages.rollout, ())
-        later = Program(self.stages.outputs, self.stages.rollout)
-        used = {arg for _, _, args in later.steps for arg in args} | set(self.stages.outputs)
-        kept = [node for node in inputs if node.data in COLUMNS and node in used]
-        self.layout = Layout([*kept, *self.stages.rollout])
-        self._later = later
+        outputs = [traced.d_parameters, traced.d_values, *traced.metrics.values(), traced.negative_norm, traced.norm]
+        self._outputs = outputs
+        stages = split(outputs)
+        self._rollout = Program(stages.rollout, ())
+        self._minibatch = Program(stages.minibatch, stages.rollout)
+        self._late = Program(outputs, [*stages.rollout, *stages.minibatch])
+        later = self._minibatch.inputs | self._late.inputs
+        self._learned = {node.data: node for node in later if node.data in ("parameters", "values", "advantages")}
+        kept = [node for node in later if node.data not in self._learned]
+        self._kept = Layout([*kept, *stages.rollout])
+        self._handed = Layout(stages.minibatch)
         self._columns: Columns | None = None
+        self._buffers: dict[int, Gradient] = {}
+        self._nothing = np.zeros((1, 0), np.float32), np.zeros(0)
+        self._run: Callable[..., Gradient] = self._by_numpy
+        if executor == "numba":
+            self._kernel, self._run = self._compiled(), self._by_numba
 
     def refresh(self) -> None:
         """Scalars and columns are new."""
@@ -47,24 +69,51 @@ class LoweredGradient:
     ) -> Gradient:
         """As the protocol says."""
         if columns is not self._columns:
-            self._prepare(columns)
-        return self._gradient(parameters, values, rows, advantages)
+            n = len(columns.returns)
+            given = {node: getattr(columns, node.data) for node in self._rollout.inputs | set(self._kept.inputs)}
+            self._packed, self._numbers = self._kept.packed(self._rollout(given, n), n)
+            self._columns = columns
+        return self._run({"parameters": parameters, "values": values, "advantages": advantages}, rows)
 
-    def _prepare(self, columns: Columns) -> None:
-        given = {node: getattr(columns, name) for name, node in self._inputs.items() if name in COLUMNS}
-        n = len(columns.returns)
-        self._packed, self._numbers = self.layout.packed(self._once(given, n), n)
-        self._columns = columns
+    def _by_numpy(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> Gradient:
+        n = len(rows)
+        found = self._late(self._minibatch(self._given(arrays, rows), n), n)
+        d_parameters, d_values, *metrics = (found[node] for node in self._outputs)
+        means = np.array([metric.mean(dtype=np.float64) for metric in metrics])
+        share = np.float32(1 / n)
+        shape = arrays["parameters"].shape
+        return Gradient(np.broadcast_to(d_parameters, shape) * share, d_values * share, _with_share(means))
 
-    def _gradient(self, parameters: np.ndarray, values: np.ndarray, rows: np.ndarray, advantages: np.ndarray) -> Gradient:
-        n, outputs = len(rows), self.stages.outputs
-        given = self.layout.unpacked(self._packed.take(rows, axis=0), self._numbers)
-        for name, array in (("parameters", parameters), ("values", values), ("advantages", advantages)):
-            if name in self._inputs:
-                given[self._inputs[name]] = array
-        found: Values = self._later(given, n)
-        means = np.array([found[node].mean(dtype=np.float64) for node in outputs[2:]])
-        return Gradient(found[outputs[0]] / np.float32(n), found[outputs[1]] / np.float32(n), _with_share(means))
+    def _by_numba(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> Gradient:
+        n = len(rows)
+        out = self._buffers.get(n)
+        if out is None:
+            parameters, values = (np.empty_like(arrays[name], np.float32) for name in ("parameters", "values"))
+            out = self._buffers[n] = Gradient(parameters, values, np.empty(len(self.metric_names) + 1))
+        handed = self._nothing
+        if self._minibatch.steps:
+            handed = self._handed.packed(self._minibatch(self._given(arrays, rows), n), n)
+        self._kernel(rows, self._packed, handed[0], *arrays.values(), self._numbers, handed[1], *out)
+        return Gradient(out.d_parameters, out.d_values, _with_share(out.metrics))
+
+    def _given(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[Any, np.ndarray]:
+        given = self._kept.unpacked(self._packed.take(rows, axis=0), self._numbers)
+        return given | {node: arrays[name] for name, node in self._learned.items()}
+
+    def _compiled(self) -> Callable[..., None]:
+        from .modules import compiled
+        from .numba_code import RowLoop
+
+        given = {node: f"{name}[i]" for name, node in self._learned.items()}
+        if "parameters" in self._learned:
+            given[self._learned["parameters"]] = "parameters[i, {j}]"
+        for layout, matrix, vector in (
+            (self._kept, "packed[k", "numbers["),
+            (self._handed, "extra[i", "extra_numbers["),
+        ):
+            given |= {node: f"{matrix}, {place.start} + {{j}}]" for node, place in layout.rows.items()}
+            given |= {node: f"{vector}{place.start} + {{j}}]" for node, place in layout.numbers.items()}
+        return compiled(RowLoop(self._outputs, given).source())
 
 
 def _with_share(means: np.ndarray) -> np.ndarray:
@@ -73,3 +122,31 @@ def _with_share(means: np.ndarray) -> np.ndarray:
     return means[:-1]
 
 
+def check(loss: MinibatchLoss, gradient: ObjectiveGradient) -> None:
+    """Compare with autograd on two made-up minibatches.
+
+    Raises:
+        LoweringError: where they differ by more than 1e-6 of the largest gradient and by twice autograd's own error.
+    """
+    eager = EagerGradient(loss)
+    if set(eager.metric_names) != set(gradient.metric_names):
+        raise LoweringError("other metrics than autograd's")
+    for batch_size in (7, 64):
+        made_up = example(loss, batch_size, 80, seed=batch_size)
+        exact = [x.copy() for x in eager(*in_double(made_up))[:2]]
+        own = [np.abs(x - y).max() for x, y in zip(eager(*made_up), exact, strict=False)]
+        for found, right, error in zip(gradient(*made_up), exact, own, strict=False):
+            difference, allowed = np.abs(found - right).max(), max(1e-6 * np.abs(right).max(), 2 * error)
+            if not difference <= allowed:
+                raise LoweringError(f"differs from autograd by {difference:.1e} (allowed: {allowed:.1e})")
+    gradient.refresh()
+
+
+def in_double(made_up: Example) -> Example:
+    """The same in float64."""
+
+    def double(array: np.ndarray | None) -> np.ndarray | None:
+        return array.astype(np.float64) if array is not None and array.dtype == np.float32 else array
+
+    columns = Columns(*map(double, made_up.columns))  # type: ignore[arg-type]
+    return Example(*(columns if isinstance(x, Columns) else double(x) for x in made_up))  # type: ignore[arg-type]

@@ -10,39 +10,12 @@ import numpy as np
 import torch
 
 from ....geometry import softargmax
-from .graph import Node, broadcast_index
+from .graph import ELEMENTWISE, Node
 from .recorder import Operator
 from .stages import needed
 
 Values = dict[Node, np.ndarray]
 
-ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "neg": np.negative,
-    "abs": np.abs,
-    "exp": np.exp,
-    "log": np.log,
-    "expm1": np.expm1,
-    "log1p": np.log1p,
-    "sqrt": np.sqrt,
-    "sign": np.sign,
-    "round": np.rint,
-    "min": np.minimum,
-    "max": np.maximum,
-    "where": np.where,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-}
 REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "amax": np.maximum, "amin": np.minimum}
 
 
@@ -51,8 +24,9 @@ class Program:
 
     def __init__(self, outputs: Iterable[Node], given: Iterable[Node]) -> None:
         self.steps = [(node, _function(node), node.args) for node in needed(outputs, given)]
-        constants = {arg for node, _, args in self.steps for arg in args if arg.op == "const"}
-        self.constants = {node: node.data for node in (*constants, *outputs) if node.op == "const"}
+        used = dict.fromkeys([arg for _, _, args in self.steps for arg in args] + list(outputs))
+        self.inputs = {node: None for node in used if node.op == "input"}.keys()
+        self.constants = {node: node.data for node in used if node.op == "const"}
 
     def __call__(self, given: Mapping[Node, np.ndarray], n: int) -> Values:
         """All values, for n rows."""
@@ -80,12 +54,13 @@ def _function(node: Node) -> Callable[..., Any]:
         return lambda x: (x.reshape(-1, len(matrix)) @ matrix).reshape(-1, *node.shape)
     if op == "softargmax":
         return _softargmax(node)
-    return {
+    others: dict[str, Callable[..., Any]] = {
         "cast": lambda x: x.astype(node.dtype),
         "cumsum": partial(np.cumsum, axis=-1),
         "scalar": lambda: data.numpy(),
         "size": lambda: None,
-    }[op]
+    }
+    return others[op]
 
 
 def _aligned(function: Callable[..., Any], node: Node) -> Callable[..., Any]:

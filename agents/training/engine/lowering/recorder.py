@@ -7,7 +7,7 @@ What does not depend on them is a constant, except 0-d tensors from outside the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -119,9 +119,7 @@ class Recorder(TorchDispatchMode):
             array = array[0]
         return self.graph.const(array, _dtype(tensor))
 
-    def _meaning(
-        self, name: str, func: Any, args: tuple, kwargs: dict[str, Any], outputs: list[Tensor]
-    ) -> list[Node]:
+    def _meaning(self, name: str, func: Any, args: tuple, kwargs: dict[str, Any], outputs: list[Tensor]) -> list[Node]:
         out = outputs[0]
         if name in VIEWS:
             return self._view(func, args, kwargs, outputs)
@@ -201,7 +199,13 @@ class Recorder(TorchDispatchMode):
         if arguments.get("ord", 2) != 2:
             raise LoweringError(f"{name} of order {arguments['ord']}")
         given = arguments.get("dim")
-        dims = range(tensor.dim()) if given is None else [given] if isinstance(given, int) else given or range(tensor.dim())
+        dims = (
+            range(tensor.dim())
+            if given is None
+            else [given]
+            if isinstance(given, int)
+            else given or range(tensor.dim())
+        )
         per_row = int(_per_row(tensor))
         axes = tuple(dim % tensor.dim() - per_row for dim in dims)
         count = math.prod(tensor.shape[dim] for dim in dims)

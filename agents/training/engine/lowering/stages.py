@@ -58,11 +58,12 @@ def _handed(made: Iterable[Node], users: Iterable[Node], outputs: list[Node]) ->
 
 
 class Layout:
-    """Where values lie that are handed on: side by side in a float32 matrix [rows, width], or in a vector of numbers."""
+    """Where values lie that are handed on: side by side in a matrix [rows, width], or in a vector of numbers."""
 
-    def __init__(self, nodes: Iterable[Node]) -> None:
+    def __init__(self, nodes: list[Node]) -> None:
         self.rows: dict[Node, slice] = {}
         self.numbers: dict[Node, slice] = {}
+        self.inputs = {node for node in nodes if node.op == "input"}
         self.width = self.count = 0
         for node in nodes:
             if node.rowwise:
@@ -76,7 +77,7 @@ class Layout:
         """The matrix and the vector (float64)."""
         matrix, vector = np.empty((n, self.width), np.float32), np.empty(self.count)
         for node, place in self.rows.items():
-            matrix[:, place] = values[node].reshape(n, -1)
+            matrix[:, place] = values[node].reshape(n, node.size)
         for node, place in self.numbers.items():
             vector[place] = values[node].ravel()
         return matrix, vector
