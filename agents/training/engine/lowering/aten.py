@@ -14,7 +14,7 @@ Over = Callable[[str, Node], Node]
 
 VIEWS = frozenset(
     (
-        "view _unsafe_view _reshape_alias alias detach clone unsqueeze squeeze expand permute transpose t slice select "
+        "view _unsafe_view alias detach clone unsqueeze squeeze expand permute transpose t slice select "
         "split split_with_sizes unbind cat stack flip repeat index_select slice_backward select_backward constant_pad_nd"
     ).split()
 )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ...losses import MinibatchLoss
 from ..columns import Columns
 from ..gradients import EagerGradient, Example, Gradient, ObjectiveGradient, example
-from .graph import LoweringError
+from .graph import LoweringError, Node
 from .numpy_code import Program
 from .stages import Layout, split
 from .trace import Traced, trace
@@ -48,10 +47,12 @@ class LoweredGradient:
         self._rollout = Program(stages.rollout, ())
         self._minibatch = Program(stages.minibatch, stages.rollout)
         self._late = Program(outputs, [*stages.rollout, *stages.minibatch])
-        later = self._minibatch.inputs | self._late.inputs
-        self._learned = {node.data: node for node in later if node.data in ("parameters", "values", "advantages")}
-        kept = [node for node in later if node.data not in self._learned]
-        self._kept = Layout([*kept, *stages.rollout])
+        later = dict.fromkeys(node for node in (*self._minibatch.uses, *self._late.uses) if node.op == "input")
+        self._learned = {node.data: node for node in later if node.origin != {"rollout"}}
+        self._columns_used = dict.fromkeys(
+            [*self._rollout.uses, *(node for node in later if node.origin == {"rollout"})]
+        )
+        self._kept = Layout([*(node for node in self._columns_used if node in later), *stages.rollout])
         self._handed = Layout(stages.minibatch)
         self._columns: Columns | None = None
         self._buffers: dict[int, Gradient] = {}
@@ -70,14 +71,15 @@ class LoweredGradient:
         """As the protocol says."""
         if columns is not self._columns:
             n = len(columns.returns)
-            given = {node: getattr(columns, node.data) for node in self._rollout.inputs | set(self._kept.inputs)}
+            given = {node: getattr(columns, node.data) for node in self._columns_used}
             self._packed, self._numbers = self._kept.packed(self._rollout(given, n), n)
             self._columns = columns
         return self._run({"parameters": parameters, "values": values, "advantages": advantages}, rows)
 
     def _by_numpy(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> Gradient:
         n = len(rows)
-        found = self._late(self._minibatch(self._given(arrays, rows), n), n)
+        handed = self._minibatch(self._given(self._minibatch, arrays, rows), n)
+        found = self._late(self._given(self._late, arrays, rows) | handed, n)
         d_parameters, d_values, *metrics = (found[node] for node in self._outputs)
         means = np.array([metric.mean(dtype=np.float64) for metric in metrics])
         share = np.float32(1 / n)
@@ -92,13 +94,14 @@ class LoweredGradient:
             out = self._buffers[n] = Gradient(parameters, values, np.empty(len(self.metric_names) + 1))
         handed = self._nothing
         if self._minibatch.steps:
-            handed = self._handed.packed(self._minibatch(self._given(arrays, rows), n), n)
+            handed = self._handed.packed(self._minibatch(self._given(self._minibatch, arrays, rows), n), n)
         self._kernel(rows, self._packed, handed[0], *arrays.values(), self._numbers, handed[1], *out)
         return Gradient(out.d_parameters, out.d_values, _with_share(out.metrics))
 
-    def _given(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[Any, np.ndarray]:
-        given = self._kept.unpacked(self._packed.take(rows, axis=0), self._numbers)
-        return given | {node: arrays[name] for name, node in self._learned.items()}
+    def _given(self, program: Program, arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[Node, np.ndarray]:
+        given = {node: arrays[name] for name, node in self._learned.items()}
+        kept = [node for node in program.uses if node in self._kept.rows or node in self._kept.numbers]
+        return given | self._kept.unpacked(kept, self._packed, rows, self._numbers)
 
     def _compiled(self) -> Callable[..., None]:
         from .modules import compiled

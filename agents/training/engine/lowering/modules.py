@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -32,9 +34,11 @@ def compiled(source: str) -> Callable[..., Any]:
 
 
 def _executed(source: str, name: str, path: str, cache: bool) -> Callable[..., Any]:
-    namespace: dict[str, Any] = {"__name__": name, "CACHE": cache}
-    exec(compile(source, path, "exec"), namespace)
-    return namespace["kernel"]
+    module = ModuleType(name)
+    module.__dict__["CACHE"] = cache
+    sys.modules[name] = module  # machine code from the cache asks for it by name
+    exec(compile(source, path, "exec"), module.__dict__)
+    return module.__dict__["kernel"]
 
 
 def _kept(name: str, source: str) -> Path | None:

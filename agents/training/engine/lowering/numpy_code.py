@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ....geometry import softargmax
+from ....geometry.acceleration import kernels_for, run
 from .graph import ELEMENTWISE, Node
 from .recorder import Operator
 from .stages import needed
@@ -20,12 +21,13 @@ REDUCTIONS: dict[str, np.ufunc] = {"sum": np.add, "amax": np.maximum, "amin": np
 
 
 class Program:
-    """A list of NumPy calls from given values to outputs."""
+    """A list of NumPy calls from given values, those that it `uses`, to outputs."""
 
     def __init__(self, outputs: Iterable[Node], given: Iterable[Node]) -> None:
         self.steps = [(node, _function(node), node.args) for node in needed(outputs, given)]
         used = dict.fromkeys([arg for _, _, args in self.steps for arg in args] + list(outputs))
-        self.inputs = {node: None for node in used if node.op == "input"}.keys()
+        own = {node for node, _, _ in self.steps}
+        self.uses = [node for node in used if node not in own and node.op != "const"]
         self.constants = {node: node.data for node in used if node.op == "const"}
 
     def __call__(self, given: Mapping[Node, np.ndarray], n: int) -> Values:
@@ -98,12 +100,15 @@ def _index(node: Node) -> Callable[..., Any]:
 
 def _softargmax(node: Node) -> Callable[[np.ndarray], np.ndarray]:
     operator: Operator = node.data
-    log_q = None
+    form, log_q = operator.divergence.tsallis_form, None
     if operator.log_q is not None:
         log_q = torch.from_numpy(np.frombuffer(operator.log_q, node.dtype).reshape(node.shape).copy())
 
     def solve(x: np.ndarray) -> np.ndarray:
         logits = torch.from_numpy(np.ascontiguousarray(x))
+        kernels = kernels_for(logits, log_q, form)
+        if kernels is not None and form is not None:
+            return run(kernels.log_softargmax_rows, form[0], form[1] * operator.temperature, logits).numpy()
         q = None if log_q is None else log_q.expand(logits.shape)
         return softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy()
 

@@ -74,10 +74,10 @@ class Plan:
             self._joined.add(node)
         self._nodes[node] = None
 
-    def _sources(self, node: Node) -> set[Node]:
+    def _sources(self, node: Node) -> dict[Node, None]:
         if node in self._joined:
-            return set(self.parts(node))
-        return {self.element(arg, position)[0] for arg in node.args for position in range(arg.size)}
+            return dict.fromkeys(self.parts(node))
+        return dict.fromkeys(self.element(arg, position)[0] for arg in node.args for position in range(arg.size))
 
     def _kind(self, node: Node) -> tuple[str, int]:
         size = max([node.size, *(arg.size for arg in node.args)]) if node.op in REDUCTIONS else node.size

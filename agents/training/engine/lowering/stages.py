@@ -60,10 +60,9 @@ def _handed(made: Iterable[Node], users: Iterable[Node], outputs: list[Node]) ->
 class Layout:
     """Where values lie that are handed on: side by side in a matrix [rows, width], or in a vector of numbers."""
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: Iterable[Node]) -> None:
         self.rows: dict[Node, slice] = {}
         self.numbers: dict[Node, slice] = {}
-        self.inputs = {node for node in nodes if node.op == "input"}
         self.width = self.count = 0
         for node in nodes:
             if node.rowwise:
@@ -82,8 +81,15 @@ class Layout:
             vector[place] = values[node].ravel()
         return matrix, vector
 
-    def unpacked(self, matrix: np.ndarray, vector: np.ndarray) -> dict[Node, np.ndarray]:
-        """The values again."""
-        values = {node: matrix[:, place].reshape(-1, *node.shape) for node, place in self.rows.items()}
-        values |= {node: vector[place].reshape(node.shape) for node, place in self.numbers.items()}
-        return {node: value.astype(node.dtype, copy=False) for node, value in values.items()}
+    def unpacked(
+        self, nodes: Iterable[Node], matrix: np.ndarray, rows: np.ndarray, vector: np.ndarray
+    ) -> dict[Node, np.ndarray]:
+        """The values of some nodes again, at some rows."""
+        values = {}
+        for node in nodes:
+            if node in self.rows:
+                value = matrix[:, self.rows[node]].take(rows, axis=0).reshape(-1, *node.shape)
+            else:
+                value = vector[self.numbers[node]].reshape(node.shape)
+            values[node] = value.astype(node.dtype, copy=False)
+        return values
