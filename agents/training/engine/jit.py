@@ -18,7 +18,7 @@ def compiled(*fastmath: str) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": set(fastmath)}
         try:
-            dispatcher = njit(function, cache=True, **settings)
+            dispatcher: Any = njit(function, cache=True, **settings)
         except RuntimeError:  # no folder that could be written to
             return njit(function, **settings)
         index = getattr(dispatcher._cache, "_cache_file", None)

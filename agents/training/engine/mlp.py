@@ -84,22 +84,19 @@ def _unlike_adam(policy: ActorCriticPolicy) -> str:
 
 
 def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
-    hidden = [*policy.mlp_extractor.policy_net, *policy.mlp_extractor.value_net]
-    activations = {type(module) for module in hidden if not isinstance(module, nn.Linear)}
+    bodies = policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net
+    activations = {type(module) for body in bodies for module in body if not isinstance(module, nn.Linear)}
     unknown = activations - set(ACTIVATIONS)
     if unknown or len(activations) > 1:
         return f"activation: {', '.join(sorted(kind.__name__ for kind in unknown or activations))}"
-    networks = []
-    for body, last in (
-        (policy.mlp_extractor.policy_net, policy.action_net),
-        (policy.mlp_extractor.value_net, policy.value_net),
-    ):
-        modules = [*body, last]
-        if len(modules) % 2 == 0 or any(type(module) is not nn.Linear for module in modules[::2]):
+    networks = [*bodies[0], policy.action_net], [*bodies[1], policy.value_net]
+    for modules in networks:
+        linear = [type(module) is nn.Linear and module.bias is not None for module in modules]
+        if not all(linear[::2]) or any(linear[1::2]) or len(modules) % 2 == 0:
             return f"layers: {' '.join(type(module).__name__ for module in modules)}"
-        networks.append(tuple(modules[::2]))
-    kind = ACTIVATIONS[activations.pop()] if activations else "tanh"
-    spec = MlpSpec(*networks, kind, policy.log_std if policy.head.has_log_std else None)
+    actor, critic = (tuple(modules[::2]) for modules in networks)
+    activation = ACTIVATIONS[activations.pop()] if activations else "tanh"
+    spec = MlpSpec(actor, critic, activation, policy.log_std if policy.head.has_log_std else None)
     return _unusual(policy, [*spec.actor_parameters, *spec.critic_parameters]) or spec
 
 
@@ -108,11 +105,9 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
     if len({id(p) for p in used}) < len(used):
         return "parameters: shared between layers"
     extra = {id(p) for p in policy.parameters()} - {id(p) for p in used}
-    if extra:
-        return (
-            f"parameters: {next(name for name, p in policy.named_parameters() if id(p) in extra)} is of no plain layer"
-        )
     for name, p in policy.named_parameters():
+        if id(p) in extra:
+            return f"parameters: {name} is of no plain layer"
         if p.dtype != torch.float32 or p.device.type != "cpu":
             return f"parameters: {p.dtype} on {p.device}".replace("torch.", "")
         if not p.requires_grad:
@@ -125,4 +120,4 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
 
 
 def _parameters(layers: Iterable[nn.Linear]) -> list[nn.Parameter]:
-    return [p for layer in layers for p in (layer.weight, layer.bias)]
+    return [p for layer in layers for p in layer.parameters(recurse=False)]

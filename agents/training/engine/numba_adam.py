@@ -8,9 +8,7 @@ from .jit import compiled
 
 
 @compiled("contract")
-def adam(  # type: ignore[no-untyped-def]
-    parameters, gradient, exp_avg, exp_avg_sq, start, stop, scale, beta1, beta2, step_size, root, eps
-):
+def adam(parameters, gradient, exp_avg, exp_avg_sq, start, stop, scale, beta1, beta2, step_size, root, eps):
     """As `NumpyAdam`, from start to stop."""
     scale, step_size, root, eps = np.float32(scale), np.float32(step_size), np.float32(1 / root), np.float32(eps)
     towards, decay, fresh = np.float32(1 - beta1), np.float32(beta2), np.float32(1 - beta2)

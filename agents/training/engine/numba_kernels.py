@@ -24,7 +24,7 @@ E0, E1, E2, E3, E4 = (np.float32(c) for c in (0.50000001, 0.16666543, 0.04166628
 
 
 @compiled("contract")
-def apply_tanh(y):  # type: ignore[no-untyped-def]
+def apply_tanh(y):
     """tanh y = m / (m + 2) with m = exp(2 |y|) - 1, to 1e-7; NaN stays NaN."""
     for i in range(len(y)):
         x = SATURATED if abs(y[i]) > SATURATED else abs(y[i])
@@ -36,14 +36,14 @@ def apply_tanh(y):  # type: ignore[no-untyped-def]
 
 
 @compiled("contract")
-def apply_relu(y):  # type: ignore[no-untyped-def]
+def apply_relu(y):
     """The positive part; NaN stays NaN."""
     for i in range(len(y)):
         y[i] = ZERO if y[i] < ZERO else y[i]
 
 
 @compiled("contract")
-def times_slope(d, y, tanh):  # type: ignore[no-untyped-def]
+def times_slope(d, y, tanh):
     """d *= the derivative of the activation where it is y."""
     if tanh:
         for i in range(len(d)):
@@ -54,7 +54,7 @@ def times_slope(d, y, tanh):  # type: ignore[no-untyped-def]
 
 
 @compiled()
-def forward(flat, networks, first, last, tanh, observations, rows, work, parameters, values):  # type: ignore[no-untyped-def]
+def forward(flat, networks, first, last, tanh, observations, rows, work, parameters, values):
     """Outputs [B, P], [B, 1] of networks first to last - 1 at rows [B] of observations; activations stay in `work`."""
     n, size = len(rows), observations.shape[1]
     padded = -(-n // LANES) * LANES
@@ -86,7 +86,7 @@ def forward(flat, networks, first, last, tanh, observations, rows, work, paramet
 
 
 @compiled()
-def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values, work, deltas):  # type: ignore[no-untyped-def]
+def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values, work, deltas):
     """The gradient of networks first to last - 1 after `forward`."""
     for index in range(first, last):
         network, widths = networks[index], networks[index, 4:]
@@ -122,7 +122,7 @@ def backward(flat, gradient, networks, first, last, tanh, d_parameters, d_values
 
 
 @compiled()
-def _deltas(flat, network, stop, work, y, deltas, d, lanes, tanh):  # type: ignore[no-untyped-def]
+def _deltas(flat, network, stop, work, y, deltas, d, lanes, tanh):
     """From the derivatives in the last features of a block, those in the inputs of all activations."""
     widths, feature, weight = network[4:], network[2], stop
     for k in range(network[1] - 1, 0, -1):
@@ -136,7 +136,7 @@ def _deltas(flat, network, stop, work, y, deltas, d, lanes, tanh):  # type: igno
 
 
 @compiled()
-def _weights(gradient, network, work, x, y, deltas, d, lanes, blocks):  # type: ignore[no-untyped-def]
+def _weights(gradient, network, work, x, y, deltas, d, lanes, blocks):
     """Add what blocks of equal lanes contribute to the gradient of weights and biases; x, y, d: where they begin."""
     weight, features, widths, x_block = network[0], network[2], network[4:], network[4] * BLOCK
     for k in range(network[1]):

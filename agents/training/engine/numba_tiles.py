@@ -22,10 +22,11 @@ LANES = 16  # of a vector
 WIDE = 4 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 1
 STRIP = 16  # rows of a matrix that should stay in the nearest cache
 VECTOR = ir.VectorType(ir.FloatType(), LANES)
+tile: Any = intrinsic(prefer_literal=True)
 
 
-@intrinsic(prefer_literal=True)
-def multiply_tile(  # type: ignore[no-untyped-def]
+@tile
+def multiply_tile(
     context,
     out,
     out_at,
@@ -71,10 +72,8 @@ def multiply_tile(  # type: ignore[no-untyped-def]
     return signature, generate
 
 
-@intrinsic(prefer_literal=True)
-def contract_tile(  # type: ignore[no-untyped-def]
-    context, out, out_at, out_row, a, a_at, a_row, a_block, b, b_at, b_row, b_block, n, rows, columns
-):
+@tile
+def contract_tile(context, out, out_at, out_row, a, a_at, a_row, a_block, b, b_at, b_row, b_block, n, rows, columns):
     """out[r, c] += sum_l a[r, l] b[c, l] over n vectors, four to a block; `rows`, `columns` literal, at most 4."""
     i, n_rows, n_columns = types.int64, rows.literal_value, columns.literal_value
     signature = types.void(out, i, i, a, i, i, i, b, i, i, i, i, rows, columns)
@@ -139,7 +138,7 @@ def _accumulate(builder: Any, slot: Any, x: Any, y: Any) -> None:
 
 
 @compiled()
-def multiply(out, out_at, start, start_at, start_row, a, a_at, a_row, a_column, b, b_at, rows, n, lanes):  # type: ignore[no-untyped-def]
+def multiply(out, out_at, start, start_at, start_row, a, a_at, a_row, a_column, b, b_at, rows, n, lanes):
     """out [rows, lanes] = start [rows] + a [rows, n] b [n, lanes]."""
     lane = 0
     while lane < lanes:
@@ -161,7 +160,7 @@ def multiply(out, out_at, start, start_at, start_row, a, a_at, a_row, a_column, 
 
 
 @compiled()
-def contract(out, out_at, a, a_at, a_block, rows, b, b_at, b_block, columns, lanes, blocks):  # type: ignore[no-untyped-def]
+def contract(out, out_at, a, a_at, a_block, rows, b, b_at, b_block, columns, lanes, blocks):
     """out [rows, columns] += a b^T for a [rows, lanes] and b [columns, lanes], summed over blocks."""
     n = blocks * lanes // LANES
     for strip in range(0, columns, STRIP):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from .flat import FlatParameters
 from .mlp import MlpSpec
@@ -20,8 +20,9 @@ class NumpyTrunk:
     name = "numpy"
 
     def __init__(self, spec: MlpSpec, flat: FlatParameters) -> None:
+        parameters: list[Tensor] = [*flat.parameters]
         weights, gradients = (
-            {p: view.numpy() for p, view in zip(flat.parameters, flat.views(buffer), strict=True)}
+            {p: view.numpy() for p, view in zip(parameters, flat.views(buffer), strict=True)}
             for buffer in (flat.tensor, flat.gradient_tensor)
         )
         self.gradient = flat.gradient
@@ -82,8 +83,8 @@ class NumpyMlp:
         self,
         layers: Sequence[nn.Linear],
         activation: str,
-        weights: dict[nn.Parameter, np.ndarray],
-        gradients: dict[nn.Parameter, np.ndarray],
+        weights: dict[Tensor, np.ndarray],
+        gradients: dict[Tensor, np.ndarray],
     ) -> None:
         self._layers = [(weights[layer.weight], weights[layer.bias]) for layer in layers]
         self._gradients = [(gradients[layer.weight], gradients[layer.bias]) for layer in layers]

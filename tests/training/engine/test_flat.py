@@ -13,7 +13,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from agents import PPO
-from agents.policies import CnnPolicy, MlpPolicy
+from agents.policies import MlpPolicy
 from agents.training.engine.adam import FlatAdam
 from agents.training.engine.flat import FlatParameters
 from agents.training.engine.mlp import MlpSpec, recognise
@@ -206,85 +206,3 @@ def test_saved_and_loaded_runs_continue_in_either_engine(executor: str, tmp_path
     adam.mend()
     assert adam.check()
     assert_same_state(model.policy, plain.policy, atol=0)
-
-
-def frozen(policy: MlpPolicy) -> None:
-    policy.value_net.bias.requires_grad_(False)
-
-
-def forward_hook(policy: MlpPolicy) -> None:
-    policy.action_net.register_forward_hook(lambda *_: None)
-
-
-def shared(policy: MlpPolicy) -> None:
-    policy.mlp_extractor.value_net[0].weight = policy.mlp_extractor.policy_net[0].weight
-    policy.optimizer = torch.optim.Adam(policy.parameters())
-
-
-def swapped(policy: MlpPolicy) -> None:
-    policy.load_state_dict(policy_of().state_dict(), assign=True)
-    policy.value_net.bias = nn.Parameter(policy.value_net.bias.detach())
-
-
-def more(policy: MlpPolicy) -> None:
-    policy.more = nn.Linear(1, 1)
-    policy.optimizer = torch.optim.Adam(policy.parameters())
-
-
-class Scaled(MlpPolicy):
-    def evaluate(self, obs: Any) -> Any:
-        return super().evaluate(obs)
-
-
-@pytest.mark.parametrize(
-    ("policy", "reason"),
-    [
-        (lambda: policy_of(activation_fn=nn.ELU), "activation: ELU"),
-        (lambda: policy_of(optimizer_class=torch.optim.SGD), "optimizer: SGD"),
-        (lambda: policy_of(optimizer_class=torch.optim.AdamW), "optimizer: AdamW"),
-        (lambda: policy_of(optimizer_kwargs={"weight_decay": 0.1}), "optimizer: weight_decay=0.1"),
-        (lambda: policy_of(optimizer_kwargs={"amsgrad": True}), "optimizer: amsgrad=True"),
-        (lambda: policy_of(spaces.Discrete(2), q_critic=True), "critic: Q(s, .)"),
-        (lambda: policy_of().double(), "parameters: float64 on cpu"),
-        (lambda: Scaled(VECTORS, spaces.Discrete(2), lambda _: 1e-3), "policy: Scaled has its own evaluate"),
-        (
-            lambda: MlpPolicy(spaces.Discrete(3), spaces.Discrete(2), lambda _: 1e-3),
-            "observations: Discrete of int64",
-        ),
-        (
-            lambda: CnnPolicy(spaces.Box(0, 255, (1, 36, 36), np.uint8), spaces.Discrete(2), lambda _: 1e-3),
-            "observations: Box of uint8",
-        ),
-        (frozen, "parameters: value_net.bias is frozen"),
-        (forward_hook, "hooks: on action_net"),
-        (shared, "parameters: shared between layers"),
-        (swapped, "optimizer: does not hold the policy's parameters"),
-        (more, "parameters: more.weight is of no plain layer"),
-    ],
-)
-def test_other_policies_are_refused_with_the_reason(policy: Any, reason: str) -> None:
-    if policy.__name__ != "<lambda>":
-        change, changed = policy, policy_of()
-        change(changed)
-        assert recognise(changed) == reason
-    else:
-        assert recognise(policy()) == reason
-
-
-@pytest.mark.parametrize("share", [True, False])
-@pytest.mark.parametrize("net_arch", [[], [4], {"pi": [4, 5], "vf": []}])
-@pytest.mark.parametrize("activation_fn", [nn.Tanh, nn.ReLU])
-def test_plain_policies_are_recognised(activation_fn: type[nn.Module], net_arch: Any, share: bool) -> None:
-    policy = MlpPolicy(
-        spaces.Box(-1, 1, (2, 3), np.float64),
-        spaces.MultiDiscrete([2, 3]),
-        lambda _: 1e-3,
-        net_arch=net_arch,
-        activation_fn=activation_fn,
-        share_features_extractor=share,
-    )
-    spec = recognise(policy)
-    assert isinstance(spec, MlpSpec)
-    assert spec.actor[0].in_features == 6 and spec.actor[-1] is policy.action_net
-    assert spec.critic[-1] is policy.value_net
-    assert len(spec.actor_parameters) + len(spec.critic_parameters) == len(list(policy.parameters()))

@@ -92,11 +92,11 @@ def test_forward_and_backward_against_double_precision(
         trunk.backward(*d_outputs)
         exact, eager = (gradients(p, observations[rows], *d_outputs) for p in (double, policy))
         for part in ("actor", "critic"):
-            ours, theirs, reference = (
+            fused, torchs, reference = (
                 np.concatenate([found[name].ravel() for name in order[part]]) for found in (views, eager, exact)
             )
-            allowed = max(1e-6 * abs(reference).max(), 2 * abs(theirs - reference).max())
-            assert abs(ours - reference).max() <= allowed, (part, batch_size)
+            allowed = max(1e-6 * abs(reference).max(), 2 * abs(torchs - reference).max())
+            assert abs(fused - reference).max() <= allowed, (part, batch_size)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
