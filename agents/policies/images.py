@@ -45,9 +45,10 @@ class RawNatureCNN(NatureCNN):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features [B, F] float32 of images [B, C, H, W]."""
-        pixels = observations.to(torch.float32, memory_format=torch.channels_last)
-        scale = 1.0 if observations.is_floating_point() else 1 / 255
         half = self.precision == "bf16"
+        dtype = torch.bfloat16 if half else torch.float32
+        pixels = observations.contiguous(memory_format=torch.channels_last).to(dtype)
+        scale = 1.0 if observations.is_floating_point() else 1 / 255
         with torch.autocast(observations.device.type, torch.bfloat16) if half else nullcontext():
             return self._features(pixels, scale).float()
 

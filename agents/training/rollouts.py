@@ -85,12 +85,9 @@ class RolloutBuffer:
         shape = (n_steps, n_envs)
         self.observations: Observations
         if isinstance(observation_space, spaces.Dict):
-            self.observations = {
-                key: np.zeros((*shape, *space.shape), _stored(space.dtype))  # type: ignore[misc]
-                for key, space in observation_space.items()
-            }
+            self.observations = {key: _room(shape, space) for key, space in observation_space.items()}
         else:
-            self.observations = np.zeros((*shape, *observation_space.shape), _stored(observation_space.dtype))  # type: ignore[misc]
+            self.observations = _room(shape, observation_space)
         if isinstance(action_space, spaces.Box):
             self.actions = np.zeros((*shape, int(np.prod(action_space.shape))), np.float32)
         else:
@@ -169,9 +166,13 @@ class RolloutBuffer:
         return torch.as_tensor(value.reshape(-1, *value.shape[2:]), device=self.device)
 
 
-def _stored(dtype: np.dtype | None) -> np.dtype:
-    """Networks see float32: float64 observations are stored as such."""
-    return np.dtype(np.float32) if dtype == np.float64 else np.dtype(dtype)
+def _room(shape: tuple[int, ...], space: spaces.Space) -> np.ndarray:
+    """Zeros for observations, [T, N, ...]; float64 as float32, which is what networks see, images channels last."""
+    assert space.shape is not None
+    if len(space.shape) == 3 and space.dtype == np.uint8:
+        channels, *size = space.shape
+        return np.moveaxis(np.zeros((*shape, *size, channels), np.uint8), -1, 2)
+    return np.zeros((*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
 
 
 def take(column: TensorObservations | None, rows: Tensor) -> Any:
@@ -179,7 +180,9 @@ def take(column: TensorObservations | None, rows: Tensor) -> Any:
     if column is None:
         return None
     if isinstance(column, dict):
-        return {key: value[rows] for key, value in column.items()}
+        return {key: take(value, rows) for key, value in column.items()}
+    if column.dim() == 4:  # images keep their channels last, and whole pixels are copied
+        return column.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
     return column[rows]
 
 

@@ -65,7 +65,7 @@ class Split:
         setattr(owner, name, self._timed(getattr(owner, name), part))
 
     def _timed(self, function: Any, part: str) -> Any:
-        clock, seconds = time.thread_time, self
+        clock, seconds = time.process_time, self
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             start = clock()
