@@ -55,7 +55,7 @@ def cpu_seconds() -> float:
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
-def sb3_environment(task: Task) -> Any:
+def sb3_environment(task: Task, seed: int = 0) -> Any:
     """The environment as SB3's users and its zoo make it."""
     from stable_baselines3.common.env_util import make_atari_env, make_vec_env
     from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize, VecTransposeImage
@@ -65,17 +65,17 @@ def sb3_environment(task: Task) -> Any:
         import gymnasium
 
         gymnasium.register_envs(ale_py)
-        return VecTransposeImage(VecFrameStack(make_atari_env(task.env, task.n_envs, seed=0), 4))
-    env = make_vec_env(task.env, task.n_envs, seed=0)
+        return VecTransposeImage(VecFrameStack(make_atari_env(task.env, task.n_envs, seed=seed), 4))
+    env = make_vec_env(task.env, task.n_envs, seed=seed)
     return VecNormalize(env, gamma=task.settings.get("gamma", 0.99)) if task.normalize else env
 
 
-def our_environment(task: Task) -> Any:
+def our_environment(task: Task, seed: int = 0) -> Any:
     """The environment as train.py makes it."""
     import envs
 
     normalize = {"gamma": task.settings.get("gamma", 0.99)} if task.normalize else False
-    return envs.make_vec(task.env, task.n_envs, seed=0, normalize=normalize)
+    return envs.make_vec(task.env, task.n_envs, seed=seed, normalize=normalize)
 
 
 def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> None:
