@@ -13,7 +13,7 @@ from ...suggest import check_choice
 from .adam import FlatAdam
 from .collector import Collector
 from .flat import FlatParameters
-from .gradients import EagerGradient
+from .lowering import make_gradient
 from .mlp import recognise
 from .sampling import make_sampler
 from .trunk import make_trunk
@@ -76,7 +76,7 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
     sampler = make_sampler(model.policy.head, model.action_space, trunk.name)
     if isinstance(sampler, str):
         return sampler
-    gradient = EagerGradient(model.loss)
+    gradient = make_gradient(model.loss, trunk.name)
     update = FusedUpdate(
         trunk,
         FlatAdam(model.policy.optimizer, flat),
