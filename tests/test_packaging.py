@@ -85,7 +85,8 @@ def test_package_data_covers_every_file(setup_cfg: configparser.ConfigParser) ->
     data = setup_cfg["options.package_data"]
     for package in PACKAGES:
         patterns = [*data["*"].split(), *data.get(package.name, "").split()]
-        files = [file for file in package.rglob("*") if file.is_file() and file.suffix not in {".py", ".pyc"}]
+        files = [file for file in package.rglob("*") if file.is_file() and file.suffix != ".py"]
+        files = [file for file in files if file.parent.name != "__pycache__"]
         for file in files:
             assert any(fnmatch(file.relative_to(package).as_posix(), pattern) for pattern in patterns), relative(file)
         assert package / "py.typed" in files

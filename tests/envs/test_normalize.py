@@ -12,8 +12,9 @@ import pytest
 from stable_baselines3.common import vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
-from envs import VecNormalize, make_vec
+from envs import VecNormalize, make_vec, normalize
 from envs.backends.inprocess import InProcessVecEnv
+from envs.compiled import compiled
 
 TASKS = [("CartPole-v1", 4, {"clip_obs": 1.0}), ("HalfCheetah-v5", 1, {}), ("HalfCheetah-v5", 3, {"clip_reward": 0.5})]
 
@@ -27,9 +28,19 @@ def statistics(venv: vec_env.VecNormalize) -> list[Any]:
     return [getattr(rms, name) for rms in (venv.obs_rms, venv.ret_rms) for name in ("mean", "var", "count")]
 
 
+@pytest.fixture(params=["compiled", "numpy"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The step in one compiled call, and the step without Numba."""
+    if request.param == "numpy":
+        monkeypatch.setattr(normalize, "load_kernel", lambda *names: None)
+    else:
+        pytest.importorskip("numba")
+    return request.param
+
+
 @pytest.mark.parametrize(("env_id", "n", "options"), TASKS)
 @pytest.mark.parametrize("training", [True, False])
-def test_bit_for_bit_as_sb3(env_id: str, n: int, options: dict[str, float], training: bool) -> None:
+def test_bit_for_bit_as_sb3(env_id: str, n: int, options: dict[str, float], training: bool, path: str) -> None:
     make = partial(make_vec, env_id, n, 0, "inprocess", max_episode_steps=60)
     by_arrays, by_step, theirs = VecNormalize(make(), **options), VecNormalize(make(), **options), make(normalize=False)
     theirs = vec_env.VecNormalize(theirs, **options)
@@ -59,6 +70,89 @@ def test_bit_for_bit_as_sb3(env_id: str, n: int, options: dict[str, float], trai
     for ours_, theirs_ in zip(statistics(by_arrays) + statistics(by_step), statistics(theirs) * 2, strict=True):
         np.testing.assert_array_equal(ours_, theirs_)
     np.testing.assert_array_equal(by_arrays.returns, theirs.returns)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_agreement_with_sb3_over_ten_thousand_steps(dtype: type, path: str) -> None:
+    """More environments than NumPy adds one after the other, far from zero, with rewards of many sizes."""
+    n, members = 16, [partial(RandomWalk, dtype, seed) for seed in range(16)]
+    ours, theirs = VecNormalize(InProcessVecEnv(members)), vec_env.VecNormalize(InProcessVecEnv(members))
+    ours.reset(), theirs.reset()
+    actions = np.zeros(n, int)
+    for _ in range(10_000 // n):
+        step, (observations, rewards, *_) = ours.step_arrays(actions), theirs.step(actions)
+        np.testing.assert_allclose(step.observations, observations, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(step.rewards, rewards, rtol=1e-6)
+        assert step.observations.dtype == step.rewards.dtype == np.float32
+    for mine, expected in zip(statistics(ours), statistics(theirs), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-6 if dtype is np.float32 else 1e-12)
+
+
+class RandomWalk(gymnasium.Env[Any, Any]):
+    """Far from zero; 50 steps long."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, dtype: type, seed: int) -> None:
+        self.observation_space: Any = gymnasium.spaces.Box(-np.inf, np.inf, (3,), dtype)
+        self.rng = np.random.default_rng(seed)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps, self.place = 0, np.array([100.0, 0.0, -1e-3])
+        return self.place.astype(self.observation_space.dtype), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        self.place += self.rng.normal(0, [1.0, 10.0, 1e-4])
+        reward = float(np.exp(3 * self.rng.normal()))
+        return self.place.astype(self.observation_space.dtype), reward, self.steps == 50, False, {}
+
+
+def test_statistics_can_be_assigned_and_are_never_written_into(path: str) -> None:
+    ours, theirs = make_vec("CartPole-v1", 2, 0, normalize=True), vec_env.VecNormalize(make_vec("CartPole-v1", 2, 0))
+    assert isinstance(ours, VecNormalize)
+    ours.reset(), theirs.reset()
+    mean, var = np.full(4, 0.5), np.full(4, 2.0)
+    for venv in (ours, theirs):
+        venv.obs_rms.mean, venv.obs_rms.var, venv.obs_rms.count = mean, var, 10
+        venv.ret_rms.mean, venv.ret_rms.var, venv.ret_rms.count = np.array(3.0), np.array(2.0), 10
+    for actions in actions_for(theirs, 50):
+        step, (observations, rewards, *_) = ours.step_arrays(actions), theirs.step(actions)
+        np.testing.assert_array_equal(step.observations, observations)
+        np.testing.assert_array_equal(step.rewards, rewards)
+    np.testing.assert_array_equal(mean, 0.5)
+    np.testing.assert_array_equal(var, 2.0)
+    assert ours.ret_rms.copy().count == 110
+
+
+@pytest.mark.parametrize("mean", [np.zeros(3), np.float64(0.0)])
+def test_statistics_of_another_shape_are_not_read_past_their_end(mean: Any, path: str) -> None:
+    venv = make_vec("CartPole-v1", 2, 0, normalize=True)
+    venv.reset()
+    venv.obs_rms.mean = mean
+    if mean.shape == ():  # broadcast, as in SB3
+        assert np.isfinite(venv.step_arrays(np.array([0, 1])).observations).all()
+        return
+    with pytest.raises(ValueError, match="broadcast"):
+        venv.step_arrays(np.array([0, 1]))
+
+
+def test_no_folder_for_the_compilers_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    numba = pytest.importorskip("numba")
+    njit = numba.njit
+
+    def without_a_folder(*args: Any, cache: bool = False) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available for file")
+        return njit(*args)
+
+    monkeypatch.setattr(numba, "njit", without_a_folder)
+    assert compiled(abs_sum)(np.array([-1.0, 2.0])) == 3.0
+
+
+def abs_sum(values: np.ndarray) -> float:
+    return np.abs(values).sum()
 
 
 def test_any_vec_env_can_be_inside() -> None:
@@ -97,7 +191,7 @@ def test_statistics_of_sb3_can_be_taken_over() -> None:
     np.testing.assert_array_equal(ours.normalize_obs(observations), theirs.normalize_obs(observations))
 
 
-def test_saved_and_loaded(tmp_path: Path) -> None:
+def test_saved_and_loaded(tmp_path: Path, path: str) -> None:
     venv = make_vec("CartPole-v1", 2, 0, normalize=True)
     assert isinstance(venv, VecNormalize)
     venv.reset()
@@ -141,7 +235,7 @@ class Faulty(gymnasium.Env[Any, Any]):
 )
 @pytest.mark.parametrize("by_arrays", [True, False])
 def test_non_finite_numbers_are_refused_and_leave_no_trace(
-    bad: float, what: str, message: str, by_arrays: bool
+    bad: float, what: str, message: str, by_arrays: bool, path: str
 ) -> None:
     venv = VecNormalize(InProcessVecEnv([Faulty, partial(Faulty, **{what: bad})]))
     venv.reset()

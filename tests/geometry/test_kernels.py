@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 
@@ -216,6 +217,8 @@ def test_work_without_a_folder_for_the_cache(monkeypatch):
     assert elementary.loop(math.sqrt) is math.sqrt
 
 
-def test_numba_is_imported_on_use_only():
-    code = "import sys, agents.geometry; assert 'numba' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+def test_numba_is_imported_on_use_only_and_must_compile():
+    code = "import sys, torch; from agents.geometry import acceleration; assert 'numba' not in sys.modules;"
+    code += "assert acceleration.kernels_for(torch.zeros(1, 2), None, (0.5, 1.0)) is None and 'numba' in sys.modules"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment)
