@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from agents.training.engine.flat import FlatParameters
 from agents.training.engine.mlp import MlpSpec, recognise
 from envs import make_vec
 
-EXECUTORS = ("numba", "numpy")
+EXECUTORS = ("numba", "numpy") if find_spec("numba") else ("numpy",)
 VECTORS = spaces.Box(-1, 1, (3,))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from agents.training.engine.flat import FlatParameters
 from agents.training.engine.mlp import MlpSpec, recognise
 from agents.training.engine.trunk import Trunk, executor_named, make_trunk
 
-EXECUTORS = ("numba", "numpy")
+EXECUTORS = ("numba", "numpy") if find_spec("numba") else ("numpy",)
 NETWORKS: dict[str, Any] = {
     "linear": [],
     "narrow": [5],

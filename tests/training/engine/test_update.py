@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from agents.training.engine.update import FusedUpdate
 from agents.training.on_policy import OnPolicy
 from envs import make_vec
 
-EXECUTORS = ("numba", "numpy")
+EXECUTORS = ("numba", "numpy") if find_spec("numba") else ("numpy",)
 #: 256 transitions in 8 minibatches, 4 times.
 SMALL: dict[str, Any] = {"n_steps": 128, "batch_size": 32, "n_epochs": 4, "device": "cpu", "seed": 0, "engine": "torch"}
 HEADS = {"softmax": "CartPole-v1", "tsallis:0.5": "CartPole-v1", "gaussian": "Pendulum-v1"}
