@@ -119,7 +119,8 @@ class FSoftargmaxCategorical(ActionDistribution):
     def _finite_log_probs(self) -> Tensor:
         if self.full_support and self.mask is None:
             return self.log_probs
-        return self.log_probs.clamp_min(torch.finfo(self.log_probs.dtype).min)
+        # far from the largest number: a coefficient times this must stay finite, since it meets a probability of 0
+        return self.log_probs.clamp_min(max(torch.finfo(self.log_probs.dtype).min, -1e30))
 
     def f_divergence(self, divergence: Divergence, reference: Tensor | Distribution | None = None) -> Tensor:
         """D_f(π || reference) [B] for any generator; reference [A] or [B, A] or a categorical, None: uniform over the

@@ -36,3 +36,14 @@ def test_masked_gradients(name: str, dtype: torch.dtype) -> None:
         value = new.clamped_log_prob(action) + new.entropy() + kl_divergence(before, new)
         (expected,) = torch.autograd.grad(value.sum(), alone)
         torch.testing.assert_close(gradient[row, mask], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_large_coefficient_keeps_masked_gradients_finite(name: str) -> None:
+    divergence = divergence_from_name(name)
+    logits = torch.randn(4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    policy = FSoftargmaxCategorical(logits, divergence, mask=MASK)
+    old = FSoftargmaxCategorical(logits.detach() * 0.9, divergence, mask=MASK)
+    (gradient,) = torch.autograd.grad((100 * (kl_divergence(policy, old) - policy.entropy())).sum(), logits)
+    assert gradient.isfinite().all()
+    assert (gradient[~MASK] == 0).all()
