@@ -91,10 +91,9 @@ def metrics_of(loss: MinibatchLoss, losses: SampleLosses, parameters: Tensor, ba
     return {name: metric.detach() for name, metric in metrics.items()}
 
 
-def gradient_norms(losses: SampleLosses, parameters: Tensor) -> Tensor:
-    """Norms [B] of d loss_i / d parameters_i of the objective alone, of which `negative_share` is made."""
-    ones = torch.ones_like(losses.objective)
-    (gradients,) = torch.autograd.grad(losses.objective, parameters, ones, retain_graph=True)
+def gradient_norms(objective: Tensor, parameters: Tensor) -> Tensor:
+    """Norms [B] of d loss_i / d parameters_i from the sum of the objective's losses: `negative_share` is made of them."""
+    (gradients,) = torch.autograd.grad(objective, parameters, retain_graph=True)
     return gradients.norm(dim=-1)
 
 
@@ -132,7 +131,7 @@ class EagerGradient:
         leaves = torch.from_numpy(parameters).requires_grad_(), torch.from_numpy(values).requires_grad_()
         losses = self.loss(*leaves, None, batch)
         metrics = metrics_of(self.loss, losses, leaves[0], batch)
-        norms = gradient_norms(losses, leaves[0])
+        norms = gradient_norms(losses.objective.sum(), leaves[0])
         tiny = torch.finfo(norms.dtype).tiny
         metrics["negative_share"] = norms[batch.advantages < 0].sum() / norms.sum().clamp_min(tiny)
         gradients = torch.autograd.grad(losses.policy.mean() + losses.value.mean(), leaves)

@@ -110,14 +110,15 @@ class Graph:
         like = next(x for x in operands if isinstance(x, Node) and not (op == "where" and x is operands[0]))
         args = tuple(x if isinstance(x, Node) else self.const(x, like.dtype) for x in operands)
         shape = np.broadcast_shapes(*(arg.shape for arg in args))
-        slim = tuple(_slim(arg, self) for arg in args)
-        if np.broadcast_shapes(*(arg.shape for arg in slim)) == shape:
-            args = slim
+        args = tuple(_slim(arg, self) for arg in args)  # what is the same along an axis is computed once
+        small = np.broadcast_shapes(*(arg.shape for arg in args))
         dtype = dtype or args[-1].dtype
         if all(arg.op == "const" for arg in args):
             with np.errstate(all="ignore"):
-                return self.const(ELEMENTWISE[op](*(arg.data for arg in args)), dtype)
-        return self._simplified(op, args, shape) or self.node(op, args, shape, dtype)
+                result = self.const(ELEMENTWISE[op](*(arg.data for arg in args)), dtype)
+        else:
+            result = self._simplified(op, args, small) or self.node(op, args, small, dtype)
+        return result if small == shape else self.index((result,), broadcast_index(small, shape), dtype)
 
     def _simplified(self, op: str, args: tuple[Node, ...], shape: tuple[int, ...]) -> Node | None:
         first, last = args[0], args[-1]

@@ -82,9 +82,8 @@ class LoweredGradient:
         found = self._late(self._given(self._late, arrays, rows) | handed, n)
         d_parameters, d_values, *metrics = (found[node] for node in self._outputs)
         means = np.array([metric.mean(dtype=np.float64) for metric in metrics])
-        share = np.float32(1 / n)
-        shape = arrays["parameters"].shape
-        return Gradient(np.broadcast_to(d_parameters, shape) * share, d_values * share, _with_share(means))
+        scaled = [np.divide(x, n, dtype=np.float32, casting="same_kind") for x in (d_parameters, d_values)]
+        return Gradient(*scaled, _with_share(means))
 
     def _by_numba(self, arrays: dict[str, np.ndarray], rows: np.ndarray) -> Gradient:
         n = len(rows)

@@ -1,6 +1,6 @@
 """The graph's last stage as one loop over rows: Python source that Numba compiles.
 
-Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES] on the stack. Loops over the
+All numbers per row are float32. Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES] on the stack. Loops over the
 lanes have no branches and no calls, so that LLVM makes vector instructions of them.
 """
 
@@ -242,8 +242,6 @@ class RowLoop:
 
 
 def _expression(node: Node) -> str:
-    if node.dtype == "float64":
-        raise LoweringError("float64 numbers per row")
     if node.op != "cast":
         return EXPRESSIONS[node.op]
     (arg,) = node.args

@@ -1,4 +1,7 @@
-"""The graph as NumPy, operation by operation on all rows at once."""
+"""The graph as NumPy, operation by operation on all rows at once.
+
+Floats are float64: NumPy's exponential and logarithm of float32 are off by several units in the last place.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,19 @@ class Program:
         used = dict.fromkeys([arg for _, _, args in self.steps for arg in args] + list(outputs))
         own = {node for node, _, _ in self.steps}
         self.uses = [node for node in used if node not in own and node.op != "const"]
-        self.constants = {node: node.data for node in used if node.op == "const"}
+        self.constants = {node: _working(node.data) for node in used if node.op == "const"}
 
     def __call__(self, given: Mapping[Node, np.ndarray], n: int) -> Values:
         """All values, for n rows."""
-        values = {**self.constants, **given}
+        values = {node: _working(value) for node, value in given.items()} | self.constants
         with np.errstate(all="ignore"):
             for node, function, args in self.steps:
-                values[node] = np.float32(n) if node.op == "size" else function(*[values[arg] for arg in args])
+                values[node] = np.float64(n) if node.op == "size" else function(*[values[arg] for arg in args])
         return values
+
+
+def _working(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if array.dtype == np.float32 else array
 
 
 def _function(node: Node) -> Callable[..., Any]:
@@ -51,13 +58,13 @@ def _function(node: Node) -> Callable[..., Any]:
     if op == "index":
         return _index(node)
     if op == "scatter_sum":
-        matrix = np.zeros((node.args[0].size, node.size), node.dtype)
+        matrix = np.zeros((node.args[0].size, node.size))
         matrix[np.arange(len(matrix)), data.ravel()] = 1
         return lambda x: (x.reshape(-1, len(matrix)) @ matrix).reshape(-1, *node.shape)
     if op == "softargmax":
         return _softargmax(node)
     others: dict[str, Callable[..., Any]] = {
-        "cast": lambda x: x.astype(node.dtype),
+        "cast": lambda x: x.astype(float if node.dtype.startswith("float") else node.dtype),
         "cumsum": partial(np.cumsum, axis=-1),
         "scalar": lambda: data.numpy(),
         "size": lambda: None,
@@ -81,7 +88,7 @@ def _index(node: Node) -> Callable[..., Any]:
     if len(node.args) == 1 and np.array_equal(where.ravel(), np.arange(node.args[0].size)):
         return lambda x: x.reshape(*rows, *node.shape)
     if not node.rowwise:
-        return lambda *args: np.append(np.concatenate([x.ravel() for x in args]), 0)[where].astype(node.dtype)
+        return lambda *args: np.append(np.concatenate([x.ravel() for x in args]), 0)[where]
     filled = bool((where < 0).any())
 
     def index(*args: np.ndarray) -> np.ndarray:
@@ -91,7 +98,7 @@ def _index(node: Node) -> Callable[..., Any]:
             for x, arg in zip(args, node.args, strict=True)
         ]
         if filled:
-            parts.append(np.zeros((n, 1), node.dtype))
+            parts.append(np.zeros((n, 1)))
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return whole[:, where]
 
@@ -105,11 +112,11 @@ def _softargmax(node: Node) -> Callable[[np.ndarray], np.ndarray]:
         log_q = torch.from_numpy(np.frombuffer(operator.log_q, node.dtype).reshape(node.shape).copy())
 
     def solve(x: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(np.ascontiguousarray(x))
+        logits = torch.from_numpy(np.ascontiguousarray(x, node.dtype))
         kernels = kernels_for(logits, log_q, form)
         if kernels is not None and form is not None:
-            return run(kernels.log_softargmax_rows, form[0], form[1] * operator.temperature, logits).numpy()
+            return _working(run(kernels.log_softargmax_rows, form[0], form[1] * operator.temperature, logits).numpy())
         q = None if log_q is None else log_q.expand(logits.shape)
-        return softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy()
+        return _working(softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy())
 
     return solve

@@ -74,6 +74,11 @@ class Recorder(TorchDispatchMode):
         node = self.graph.node("softargmax", (x,), x.shape, x.dtype, Operator(divergence, temperature, q))
         self._set(out, node)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to skip it, torch would load its compiler, which takes 80 MB and a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Run an operation, and note it."""
         out = func(*args, **(kwargs or {}))

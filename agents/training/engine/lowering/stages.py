@@ -27,12 +27,16 @@ def split(outputs: list[Node]) -> Stages:
     early: dict[Node, None] = {}
     for node in order:
         built_on = any(arg in early and arg.rowwise for arg in node.args)
-        if node.origin <= {"rollout"} and (not node.rowwise or node.op in DEAR or built_on):
+        if node.origin <= {"rollout"} and (_is_number(node) or node.op in DEAR or built_on):
             early[node] = None
-    whole = [node for node in order if node not in early and (not node.rowwise or node.op == "softargmax")]
+    whole = [node for node in order if node not in early and (_is_number(node) or node.op == "softargmax")]
     middle = dict.fromkeys(needed(whole, early))
     late = [node for node in order if node not in early and node not in middle]
     return Stages(_handed(early, [*middle, *late], outputs), _handed(middle, late, outputs), outputs)
+
+
+def _is_number(node: Node) -> bool:
+    return not node.rowwise and node.op != "index"
 
 
 def needed(outputs: Iterable[Node], given: Iterable[Node]) -> list[Node]:

@@ -50,11 +50,12 @@ def trace(loss: MinibatchLoss) -> Traced:
     with recorder, _traceable(recorder):
         losses = loss(parameters, values, None, batch)
         metrics = metrics_of(loss, losses, parameters, batch)
-        norm = gradient_norms(losses, parameters)
+        with recorder.paused():  # sums over the batch are none of the row's business
+            objective, policy, value = (loss.sum() for loss in losses[:3])
+        norm = gradient_norms(objective, parameters)
         negative_norm = torch.where(batch.advantages < 0, norm, 0.0)
-        ones = torch.ones_like(losses.policy)
-        (d_parameters,) = torch.autograd.grad(losses.policy, parameters, ones)
-        (d_values,) = torch.autograd.grad(losses.value, values, ones)
+        (d_parameters,) = torch.autograd.grad(policy, parameters)
+        (d_values,) = torch.autograd.grad(value, values)
     node = recorder.node
     nodes = {name: node(metric) for name, metric in metrics.items()}
     return Traced(node(d_parameters), node(d_values), nodes, node(negative_norm), node(norm))
