@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback, ProgressBarCallback
-from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger
+
+from agents.training.events import Events
 
 from .config import RunConfig
 from .run_folder import RunFolder
@@ -59,7 +61,7 @@ class _CutShort(Exception):
     """A signal came during an evaluation."""
 
 
-class SturdyTensorBoard(TensorBoardOutputFormat):
+class SturdyTensorBoard(Events):
     """TensorBoard events until the disk refuses one; then one warning, and training goes on without."""
 
     broken = False
@@ -69,6 +71,13 @@ class SturdyTensorBoard(TensorBoardOutputFormat):
             return
         try:
             super().write(*args, **kwargs)
+        except OSError as error:
+            self.broken = True
+            warn(f"no more TensorBoard events: {error}")
+
+    def flush(self) -> None:
+        try:
+            super().flush()
         except OSError as error:
             self.broken = True
             warn(f"no more TensorBoard events: {error}")

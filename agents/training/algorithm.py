@@ -29,6 +29,7 @@ from .dashboard import describe_run
 from .engine import ENGINES, FusedEngine, make_engine
 from .engine.threads import single_thread
 from .env_plugins import load_env_plugins
+from .events import flush_events, use_cheap_events
 from .losses import MinibatchLoss
 from .masking import mask_size
 from .references import ReferencePolicy, check_reference
@@ -57,8 +58,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         step_kwargs: settings of that step (`ArmijoStep`, `TrustRegionStep`).
         n_critic_updates: 0: the critic shares the actor's minibatches; else the actor takes n_epochs steps on the whole
             rollout, then the critic this many passes in minibatches of batch_size.
-        engine: "torch", "fused" (plain MLPs on the CPU: no autograd through the networks, several times faster, the same
-            update to float rounding), or "auto": fused where it can be and the run is long enough to pay for its start.
+        engine: "torch", "fused" (plain MLPs on the CPU without autograd through the networks: several times faster, the
+            same update to float rounding), or "auto": fused where it can be and the run is long enough to pay for it.
         advantage: "sampled" (GAE of the sampled actions) or "dense" (A = Q - sum pi Q from a Q-critic; Discrete only).
 
     Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
@@ -302,6 +303,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)
         self._choose_engine(total_timesteps)
+        use_cheap_events(self.logger)
         describe_run(self)
         if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
             print(
@@ -331,5 +333,8 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         check_arguments({"n_timesteps": total_timesteps})
         name = tb_log_name or type(self).__name__
         small = self.device.type == "cpu" and not any(isinstance(m, nn.Conv2d) for m in self.policy.modules())
-        with single_thread() if small else nullcontext():
-            return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        try:
+            with single_thread() if small else nullcontext():
+                return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        finally:
+            flush_events(self.logger)

@@ -16,10 +16,10 @@ from torch.distributions import kl_divergence
 from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
 from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
-from .diagnostics import Diagnostics, detailed_diagnostics
+from .diagnostics import detailed_diagnostics
 from .masking import action_masks
 from .rollouts import Minibatch, RolloutBuffer, Stepper, Transition, rows_of
-from .updates import Evaluation
+from .updates import Evaluation, Means
 
 
 class OnPolicy(Algorithm):
@@ -30,9 +30,9 @@ class OnPolicy(Algorithm):
     ) -> bool:
         """Fill the buffer with n_rollout_steps of each environment; False if a callback stopped training."""
         assert self._last_obs is not None, "no previous observation"
-        self.policy.set_training_mode(False)
         if self._fused is not None:
             return self._fused.collect(self, env, callback, rollout_buffer, n_rollout_steps)
+        self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
         take_step = Stepper(env)
@@ -136,7 +136,8 @@ class OnPolicy(Algorithm):
 
     def train(self) -> None:
         """One update from the rollout."""
-        self.policy.set_training_mode(True)
+        if self._fused is None:  # its layers have no modes, and SB3's walk through the modules takes its time
+            self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         self._update_scalars()
         diagnostics = self._update(self) if self._fused is None else self._fused.update(self)
@@ -195,7 +196,7 @@ class OnPolicy(Algorithm):
             parts.append(sampled_kl_old_new(sampled_log_ratio(new, old, batch.actions)))
         return torch.cat(parts).mean().item()
 
-    def _log(self, diagnostics: Diagnostics) -> None:
+    def _log(self, diagnostics: Means) -> None:
         buffer = self.rollout_buffer
         means = diagnostics.means() | {name: scalar.tensor.item() for name, scalar in self._scalars.items()}
         if self._regularizer is None:

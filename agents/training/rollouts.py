@@ -99,6 +99,7 @@ class RolloutBuffer:
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
         self.policy_advantages: np.ndarray = self.advantages  # what the policy learns from: [T, N], or dense [T, N, A]
         self.reference: np.ndarray | None = None  # [T, N, P] of a regulariser's reference policy
+        self._by_env = np.arange(n_steps * n_envs).reshape(n_steps, n_envs).T.ravel()
         self.reset()
 
     @property
@@ -142,8 +143,7 @@ class RolloutBuffer:
 
     def permutation(self) -> np.ndarray:
         """A random order of all transitions as rows t N + n, [T N]: SB3's permutation of n T + t."""
-        env, time = np.divmod(np.random.permutation(self.buffer_size * self.n_envs), self.buffer_size)
-        return time * self.n_envs + env
+        return self._by_env[np.random.permutation(len(self._by_env))]
 
     def seal(self) -> None:
         """Bring everything to the device once for all passes of an update."""

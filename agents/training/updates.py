@@ -46,10 +46,20 @@ class Learner(Protocol):
         ...
 
 
+class Means(Protocol):
+    """What is to be logged of an update."""
+
+    epochs: int  # passes over the rollout, begun
+
+    def means(self) -> dict[str, float]:
+        """Metric name to mean over the minibatches."""
+        ...
+
+
 class Update(Protocol):
     """One update of an algorithm from its rollout."""
 
-    def __call__(self, learner: Learner) -> Diagnostics:
+    def __call__(self, learner: Learner) -> Means:
         """Run it; the diagnostics hold a mean over all minibatches of each metric."""
         ...
 

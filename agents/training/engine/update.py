@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from ..diagnostics import Diagnostics
 from ..rollouts import RolloutBuffer
 from ..updates import Learner
 from .adam import FlatAdam
@@ -20,11 +18,11 @@ from .trunk import Trunk
 
 
 class Tally:
-    """Sums of metrics over minibatches, in plain numbers."""
+    """`Diagnostics` in plain numbers: means over minibatches, without a tensor for each."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.diagnostics, self.names = Diagnostics(), names
-        self._rows, self._minibatches = np.zeros(len(names)), 0
+        self.epochs = 0  # passes over the rollout, begun
+        self._names, self._rows, self._minibatches = names, np.zeros(len(names)), 0
         self._sums: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
@@ -38,14 +36,13 @@ class Tally:
         self._rows += metrics
         self._minibatches += 1
 
-    def finished(self) -> Diagnostics:
-        """The means so far."""
+    def means(self) -> dict[str, float]:
+        """Metric name to mean over the minibatches recorded."""
         means = {name: total / self._counts[name] for name, total in self._sums.items()}
         if self._minibatches:
-            means |= dict(zip(self.names, self._rows / self._minibatches, strict=True))
+            means |= dict(zip(self._names, (self._rows / self._minibatches).tolist(), strict=True))
         means.pop("policy_loss", None)  # of no interest of its own: it is the loss, or half of it
-        self.diagnostics.record({name: torch.tensor(mean, dtype=torch.float64) for name, mean in means.items()})
-        return self.diagnostics
+        return means
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class FusedUpdate:
     separate: bool
     n_critic_updates: int = 0
 
-    def __call__(self, learner: Learner) -> Diagnostics:
+    def __call__(self, learner: Learner) -> Tally:
         """Run it; the diagnostics hold the mean over all minibatches of each metric.
 
         Raises:
@@ -81,7 +78,7 @@ class FusedUpdate:
         self._passes(buffer, columns, tally)
         for _ in range(self.n_critic_updates):
             self._critic_pass(buffer, columns, tally)
-        return tally.finished()
+        return tally
 
     def _passes(self, buffer: RolloutBuffer, columns: Columns, tally: Tally) -> None:
         names = self.gradient.metric_names
@@ -89,7 +86,7 @@ class FusedUpdate:
         vf_coef = 0.0 if self.separate else self.vf_coef
         batch_size = None if self.n_critic_updates else self.batch_size
         for _ in range(self.n_epochs):
-            tally.diagnostics.epochs += 1
+            tally.epochs += 1
             for rows in _minibatches(buffer, batch_size):
                 parameters, values = self.trunk.forward(columns.observations, rows)
                 advantages = self._advantages(columns, rows)
