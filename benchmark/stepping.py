@@ -175,10 +175,10 @@ def write_table(rows: list[dict[str, str]], page: Path) -> None:
     before, rest = text.split(MARKERS[0])
     after = rest.split(MARKERS[1])[1]
     rounds, load = min(int(row["rounds"]) for row in rows), max(float(row["load"]) for row in rows)
-    note = f"""CPU microseconds per step of one environment (user + system, one thread), median of {rounds} or more interleaved
-rounds on a machine with a load of up to {load:.0f}, which makes the ratios surer than the times. In parentheses: times what the
-bare simulator takes (Gymnasium's vector environment, MuJoCo's `mj_step`, ALE's `AtariVectorEnv`, or a loop over
-`gymnasium.make`). Normalisation is of observations and rewards. By `python -m benchmark.stepping`.
+    note = f"""CPU microseconds per step of one environment (user + system, one thread), median of {rounds} or more
+interleaved rounds on a machine with a load of up to {load:.0f}, which makes the ratios surer than the times. In
+parentheses: times what the bare simulator takes (Gymnasium's vector environment, MuJoCo's `mj_step`, ALE's `AtariVectorEnv`, or a
+loop over `gymnasium.make`). Normalisation is of observations and rewards. By `python -m benchmark.stepping`.
 
 """
     page.write_text(before + MARKERS[0] + note + table(rows) + MARKERS[1] + after, encoding="utf-8")
@@ -203,7 +203,7 @@ def main() -> None:
     rows.sort(key=lambda row: ids.index(row["env"]))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     with arguments.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     write_table(read(arguments.output), arguments.page)
