@@ -177,8 +177,9 @@ def write_table(rows: list[dict[str, str]], page: Path) -> None:
     rounds, load = min(int(row["rounds"]) for row in rows), max(float(row["load"]) for row in rows)
     note = f"""CPU microseconds per step of one environment (user + system, one thread), median of {rounds} or more
 interleaved rounds on a machine with a load of up to {load:.0f}, which makes the ratios surer than the times. In
-parentheses: times what the bare simulator takes (Gymnasium's vector environment, MuJoCo's `mj_step`, ALE's `AtariVectorEnv`, or a
-loop over `gymnasium.make`). Normalisation is of observations and rewards. By `python -m benchmark.stepping`.
+parentheses: times what the bare simulator takes (Gymnasium's vector environment, MuJoCo's `mj_step`, ALE's
+`AtariVectorEnv`, or a loop over `gymnasium.make`). Normalisation is of observations and rewards. By
+`python -m benchmark.stepping`.
 
 """
     page.write_text(before + MARKERS[0] + note + table(rows) + MARKERS[1] + after, encoding="utf-8")
