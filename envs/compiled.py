@@ -10,11 +10,12 @@ from typing import Any
 
 @functools.cache
 def load_kernel(module: str, name: str) -> Callable[..., Any] | None:
-    """A compiled function from a module of this package; None where there is no Numba that fits the NumPy here."""
+    """A compiled function from a module of this package; None without a Numba that fits the NumPy here, or its JIT."""
     try:
-        return getattr(import_module(f"{__package__}.{module}"), name)
+        kernel = getattr(import_module(f"{__package__}.{module}"), name)
     except ImportError:
         return None
+    return kernel if hasattr(kernel, "signatures") else None  # NUMBA_DISABLE_JIT: it would run in Python
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

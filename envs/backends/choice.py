@@ -17,9 +17,8 @@ from .sb3 import DummyVecEnv, SubprocVecEnv
 INEXACT = ("ale", "envpool")  # engines that don't give out their state
 BACKENDS = ("auto", "native", "inprocess", "ale", "envpool", "dummy", "subproc")
 
-# Environments from which CartPole's array step is cheaper than stepping one by one. CPU microseconds per environment
-# step, native against inprocess, measured side by side: 1 env 50/9.5, 4 envs 12.8/7.9, 6 envs 8.3/7.8, 8 envs 6.6/7.6.
-NATIVE_PAYS_FROM = 8
+# Environments from which CartPole's array step is cheaper than stepping one by one: results/speed/envs.csv.
+NATIVE_PAYS_FROM = 4
 
 
 def make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from envs import make_vec
-from envs.backends.choice import NATIVE_PAYS_FROM
+from envs.backends.choice import BACKENDS, NATIVE_PAYS_FROM
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.mujoco import MujocoVecEnv
 from envs.backends.native import NativeVecEnv
+from experiment.flags import VEC_ENVS
 
 
 def test_auto_picks_the_cheaper_backend() -> None:
@@ -32,6 +33,10 @@ def test_auto_picks_the_cheaper_backend() -> None:
 )
 def test_inprocess_steps_mujoco_by_arrays_where_it_can(env_id: str, options: dict, expected: type) -> None:
     assert type(make_vec(env_id, 1, 0, "inprocess", **options)) is expected
+
+
+def test_the_command_line_has_the_same_backends() -> None:
+    assert VEC_ENVS == BACKENDS
 
 
 def test_unknown_backend() -> None:
