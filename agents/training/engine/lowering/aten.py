@@ -14,8 +14,8 @@ Over = Callable[[str, Node], Node]
 
 VIEWS = frozenset(
     (
-        "view _unsafe_view alias detach clone unsqueeze squeeze expand permute transpose t slice select split unbind cat "
-        "split_with_sizes stack flip repeat index_select slice_backward select_backward constant_pad_nd"
+        "view _unsafe_view alias detach clone unsqueeze squeeze expand permute transpose t slice select split unbind "
+        "cat split_with_sizes stack flip repeat index_select slice_backward select_backward constant_pad_nd"
     ).split()
 )
 #: Whatever the values of their arguments.

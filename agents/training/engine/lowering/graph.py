@@ -7,9 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from ....geometry import Divergence
 
 #: The elementwise operations.
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
@@ -39,6 +41,14 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "or": np.logical_or,
     "not": np.logical_not,
 }
+
+
+class Operator(NamedTuple):
+    """An f-softargmax; `log_q` as bytes of an array shaped like a row of the logits, None for the uniform reference."""
+
+    divergence: Divergence
+    temperature: float
+    log_q: bytes | None
 
 
 class LoweringError(Exception):

@@ -1,7 +1,7 @@
 """The graph's last stage as one loop over rows: Python source that Numba compiles.
 
-All numbers per row are float32. Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES] on the stack. Loops over the
-lanes have no branches and no calls, so that LLVM makes vector instructions of them.
+All numbers per row are float32. Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES]
+on the stack. Loops over the lanes have no branches and no calls, so that LLVM makes vector instructions of them.
 """
 
 from __future__ import annotations
@@ -9,52 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from .graph import LoweringError, Node
+from .numba_expressions import COMBINED, EXPRESSIONS, HEADER, START, as_number, expression
 from .segments import REDUCTIONS, Plan, Segment, targets
 
 LANES = 16
 ARGUMENTS = "rows, packed, extra, parameters, values, advantages, numbers, extra_numbers, d_parameters, d_values, means"
-HEADER = """\
-import math
-
-
-import numpy as np
-from numba import njit
-
-from agents.training.engine.lowering.numba_functions import (
-    carray, exp, expm1, float32_pointer, float64_pointer, log, log1p
-)
-
-ZERO, ONE, INFINITY = np.float32(0.0), np.float32(1.0), np.float32(np.inf)
-"""
-EXPRESSIONS = {
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "neg": "-{0}",
-    "abs": "abs({0})",
-    "exp": "exp({0})",
-    "log": "log({0})",
-    "expm1": "expm1({0})",
-    "log1p": "log1p({0})",
-    "sqrt": "math.sqrt({0})",
-    "sign": "(ONE if {0} > ZERO else (-ONE if {0} < ZERO else {0}))",
-    "min": "({1} if {0} > {1} else {0})",
-    "max": "({1} if {0} < {1} else {0})",
-    "where": "({1} if {0} else {2})",
-    "eq": "{0} == {1}",
-    "ne": "{0} != {1}",
-    "lt": "{0} < {1}",
-    "le": "{0} <= {1}",
-    "gt": "{0} > {1}",
-    "ge": "{0} >= {1}",
-    "and": "{0} & {1}",
-    "or": "{0} | {1}",
-    "not": "not {0}",
-    "copy": "{0}",
-}
-COMBINED = {"sum": "add", "scatter_sum": "add", "amax": "max", "amin": "min"}
-START = {"sum": "ZERO", "scatter_sum": "ZERO", "amax": "-INFINITY", "amin": "INFINITY"}
 
 
 class RowLoop:
@@ -143,10 +102,10 @@ class RowLoop:
         else:
             places = [_place(arg, node, e) for arg in node.args]
             operands = [self._read_element(arg, p) for arg, p in zip(node.args, places, strict=True)]
-            lines = [f"{name} = {_expression(node).format(*operands)}"]
+            lines = [f"{name} = {expression(node).format(*operands)}"]
         self._local[node, e] = name
         if node in self.plan.stored:
-            lines.append(f"{self._name(node)}[{e * LANES} + r] = {_number(node, name)}")
+            lines.append(f"{self._name(node)}[{e * LANES} + r] = {as_number(node, name)}")
         if node in self.sinks[2:]:
             place = (self.sinks.index(node) - 2) * LANES
             lines.append(f"sums[{place} + r] += np.float64(alive[r] * {name})")
@@ -159,9 +118,9 @@ class RowLoop:
             return [f"t = {total}", f"{total} = {EXPRESSIONS[COMBINED[node.op]].format('t', operands[0])}"]
         name = f"{self._name(node)}_j"
         self._local[node, -1] = name
-        lines = [f"{name} = {_expression(node).format(*operands)}"]
+        lines = [f"{name} = {expression(node).format(*operands)}"]
         if node in self.plan.stored:
-            lines.append(f"{self._name(node)}[q + r] = {_number(node, name)}")
+            lines.append(f"{self._name(node)}[q + r] = {as_number(node, name)}")
         return lines
 
     def _start(self, node: Node) -> list[str]:
@@ -189,7 +148,7 @@ class RowLoop:
             to, at = (np.array(column) for column in zip(*places, strict=True))
             x, place = self._read(base, at), self._offset(to)
             prelude = [f"{name} = {expression}" for expression, name in self._prelude.items()]
-            write = f"{self._name(node)}[{place} + r] = {_number(node, x)}"
+            write = f"{self._name(node)}[{place} + r] = {as_number(node, x)}"
             loop = [f"q = j * {LANES}", *prelude, f"for r in range({LANES}):", f"    {write}"]
             lines += [f"for j in range({len(to)}):", *_indented(loop)]
         return lines
@@ -210,7 +169,8 @@ class RowLoop:
             values = base.data.flat[where] if base.shape else base.data.ravel()
             if (values == values[0]).all():
                 return self._literal(values[0])
-            return self._per_turn(f"np.array({_listed(values.tolist())}, np.float32)")
+            entry = self._per_turn(f"np.array({_listed(values.tolist())}, np.float32)")
+            return f"({entry} != ZERO)" if base.dtype == "bool" else entry
         if base in self.given and not base.rowwise:
             if not same:
                 raise LoweringError("numbers that are no scalars, shared by all rows")
@@ -239,21 +199,6 @@ class RowLoop:
 
     def _name(self, node: Node) -> str:
         return self._names.setdefault(node, f"v{len(self._names)}")
-
-
-def _expression(node: Node) -> str:
-    if node.op != "cast":
-        return EXPRESSIONS[node.op]
-    (arg,) = node.args
-    if arg.dtype == "bool":
-        return "(ONE if {0} else ZERO)"
-    if node.dtype == "int64" and arg.op != "round":
-        raise LoweringError("numbers cut to integers")
-    return "{0} != ZERO" if node.dtype == "bool" else "{0}"
-
-
-def _number(node: Node, name: str) -> str:
-    return f"(ONE if {name} else ZERO)" if node.dtype == "bool" else name
 
 
 def _place(arg: Node, node: Node, e: int) -> int:

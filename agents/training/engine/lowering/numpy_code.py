@@ -14,8 +14,7 @@ import torch
 
 from ....geometry import softargmax
 from ....geometry.acceleration import kernels_for, run
-from .graph import ELEMENTWISE, Node
-from .recorder import Operator
+from .graph import ELEMENTWISE, Node, Operator
 from .stages import needed
 
 Values = dict[Node, np.ndarray]
@@ -38,7 +37,7 @@ class Program:
         values = {node: _working(value) for node, value in given.items()} | self.constants
         with np.errstate(all="ignore"):
             for node, function, args in self.steps:
-                values[node] = np.float64(n) if node.op == "size" else function(*[values[arg] for arg in args])
+                values[node] = function(*[values[arg] for arg in args]) if node.op != "size" else np.array(float(n))
         return values
 
 

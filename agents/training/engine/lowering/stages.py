@@ -88,12 +88,11 @@ class Layout:
     def unpacked(
         self, nodes: Iterable[Node], matrix: np.ndarray, rows: np.ndarray, vector: np.ndarray
     ) -> dict[Node, np.ndarray]:
-        """The values of some nodes again, at some rows."""
+        """Those of the nodes whose values are here, at some rows."""
         values = {}
         for node in nodes:
             if node in self.rows:
-                value = matrix[:, self.rows[node]].take(rows, axis=0).reshape(-1, *node.shape)
-            else:
-                value = vector[self.numbers[node]].reshape(node.shape)
-            values[node] = value.astype(node.dtype, copy=False)
-        return values
+                values[node] = matrix[:, self.rows[node]].take(rows, axis=0).reshape(-1, *node.shape)
+            elif node in self.numbers:
+                values[node] = vector[self.numbers[node]].reshape(node.shape)
+        return {node: value.astype(node.dtype, copy=False) for node, value in values.items()}

@@ -15,7 +15,8 @@ from ...losses import MinibatchLoss
 from ...rollouts import Minibatch
 from ..gradients import example, gradient_norms, metrics_of
 from .graph import Node
-from .recorder import BATCH, Recorder
+from .recorder import Recorder
+from .translator import BATCH
 
 ORIGINS = {"parameters": "learned", "values": "learned", "advantages": "minibatch"}
 
