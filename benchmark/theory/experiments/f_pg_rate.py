@@ -30,7 +30,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     rows, curves = [], {}
     cells = [(seed, alpha) for seed in settings["seeds"] for alpha in (*settings["alphas"], SOFTMAX)]
     for seed, alpha in track(cells):
-        mdp = problems.random_mdp(*settings["shape"], seed, settings["gamma"])
+        mdp = problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"])
         row, curves[seed, alpha] = _follow(mdp, alpha, settings)
         rows.append({"seed": seed, "alpha": alpha, **row})
     return Outcome(rows, _findings(rows), _draw(curves, settings))
