@@ -81,7 +81,7 @@ def _findings(settings: Mapping[str, Any], best: Mapping[tuple[int, float, bool]
         Finding(
             "NChain's curves are those of an agent that sees where it is on the chain",
             HOLDS if same else FAILS,
-            "the authors' thermometer read by argmax is always state 0, and one row of logits acts everywhere: share of "
+            "the authors' thermometer read by argmax is always state 0, one row of logits acts everywhere: share of "
             + f"seeds above {settings['solved']:g}, blind (seeing), for {names}: "
             + "; ".join(
                 f"n = {size}: "

@@ -29,11 +29,11 @@ SOFTMAX = 1.0
 def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     """The share of policies whose value falls, for every alpha, coefficient and tau."""
     rows = []
-    mdps = [problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"]) for seed in settings["seeds"]]
+    mdps = [problems.random_mdp(**settings["mdp"], seed=seed) for seed in settings["seeds"]]
     taus = np.geomspace(0.5, settings["smallest"], settings["n_taus"])
     rng = np.random.default_rng(settings["seeds"][0])
     lowest = rng.uniform(0.0, settings["depth"], (settings["n_policies"], 1, 1))
-    logs = -lowest * rng.random((settings["n_policies"], *settings["shape"]))
+    logs = -lowest * rng.random((settings["n_policies"], *mdps[0].r.shape))
     policies = np.exp(logs) / np.exp(logs).sum(-1, keepdims=True)
     for alpha, coef in track(list(product((*settings["alphas"], SOFTMAX), settings["coefs"]))):
         divergence = KL() if alpha == SOFTMAX else Tsallis(alpha)
@@ -123,8 +123,7 @@ def _draw(rows: list[dict[str, Any]], safe: Mapping[float, Mapping[float, float]
 EXPERIMENT = Experiment(
     paper="2601.12604, section 4 (T_tau)",
     reduced={
-        "shape": [4, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 4, "n_actions": 3, "gamma": 0.9},
         "alphas": [0.1, 0.5, 0.7],
         "coefs": [0.02, 0.05, 0.1, 0.2, 0.5, 1.0],
         "fit_coefs": 3,

@@ -31,7 +31,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     rows, curves = [], {}
     cells = list(product(settings["seeds"], VARIANTS, settings["n_inner"], settings["steps"]))
     for seed, variant, n_inner, step in track(cells):
-        mdp = problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"])
+        mdp = problems.random_mdp(**settings["mdp"], seed=seed)
         clips, penalised = VARIANTS[variant]
         coef = settings["coef"] if penalised else 0.0
         gaps, objectives = _follow(mdp, coef, step, n_inner, settings["clip_range"] if clips else np.inf, settings)
@@ -133,8 +133,7 @@ def _draw(settings: Mapping[str, Any], curves: Mapping[tuple[int, str, int, floa
 EXPERIMENT = Experiment(
     paper="2512.16565, section 3",
     reduced={
-        "shape": [5, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 5, "n_actions": 3, "gamma": 0.9},
         "coef": 0.02,
         "clip_range": 0.2,
         "n_inner": [1, 10, 100],

@@ -29,7 +29,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     """Outer updates to a share of V* for every seed, start and upper clip."""
     rows = []
     for seed, high in track(list(product(settings["seeds"], settings["clip_ranges_high"]))):
-        times = _times(problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"]), high, settings)
+        times = _times(problems.random_mdp(**settings["mdp"], seed=seed), high, settings)
         rows += [
             {"seed": seed, "start": start, "clip_range_high": high, "updates": float(time)}
             | {"clip_alone": start / float(np.log1p(high))}
@@ -98,8 +98,7 @@ def _draw(settings: Mapping[str, Any], times: Times) -> Any:
 EXPERIMENT = Experiment(
     paper="2512.16565, section 3",
     reduced={
-        "shape": [5, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 5, "n_actions": 3, "gamma": 0.9},
         "clip_range": 0.2,
         "clip_ranges_high": [0.1, 0.2, 0.28, 0.5, 1.0, 3.0],
         "n_inner": 50,

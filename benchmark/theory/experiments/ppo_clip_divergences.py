@@ -37,7 +37,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     for name in (FORWARD, REVERSE):
         variants += [(name, settings["large_coef"], 1), (name, settings["coef"], settings["n_inner"])]
     for seed, (name, coef, n_inner) in track([(seed, variant) for seed in settings["seeds"] for variant in variants]):
-        mdp = problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"])
+        mdp = problems.random_mdp(**settings["mdp"], seed=seed)
         gaps, apart, mode = _follow(mdp, name, coef, n_inner, settings)
         curves[seed, name, coef, n_inner] = gaps
         for i, far in enumerate(settings["starts"]):
@@ -167,8 +167,7 @@ def _draw(settings: Mapping[str, Any], curves: Mapping[tuple[int, str, float, in
 EXPERIMENT = Experiment(
     paper="2512.16565, theorems 2 and 3",
     reduced={
-        "shape": [5, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 5, "n_actions": 3, "gamma": 0.9},
         "coef": 0.1,
         "large_coef": 0.5,
         "step": 0.5,

@@ -27,7 +27,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     rows, curves = [], {}
     for cell in track(list(product(settings["seeds"], settings["multiples"], settings["n_inner"]))):
         seed, multiple, n_inner = cell
-        mdp = problems.random_mdp(*settings["shape"], seed=seed, gamma=settings["gamma"])
+        mdp = problems.random_mdp(**settings["mdp"], seed=seed)
         row, curves[cell] = _follow(mdp, multiple, n_inner, settings)
         rows.append({"seed": seed, "multiple": multiple, "n_inner": n_inner, **row})
     return Outcome(rows, _findings(settings, rows), _draw(settings, curves))
@@ -87,7 +87,7 @@ def _findings(settings: Mapping[str, Any], rows: list[dict[str, Any]]) -> list[F
             "with inner steps that sum to S_max PPO-Clip never goes down, and keeps pi above pi_n / 2",
             HOLDS if all(row["falls"] == 0 and row["smallest_ratio"] >= 0.5 for row in inside) else FAILS,
             f"S_max = {min(r['step_bound'] for r in proper):.1e} to {max(r['step_bound'] for r in proper):.1e} "
-            f"(5 states, 3 actions, gamma = {settings['gamma']:g}); smallest pi/pi_n 1 - "
+            f"(5 states, 3 actions, gamma = {settings['mdp']['gamma']:g}); smallest pi/pi_n 1 - "
             f"{1 - min(r['smallest_ratio'] for r in proper):.0e}; no run goes down up to {max(safe, default=0):g} "
             f"S_max, none halves a probability up to {max(halves, default=0):g} S_max",
         ),
@@ -124,8 +124,7 @@ def _draw(settings: Mapping[str, Any], curves: Mapping[tuple[int, float, int], n
 EXPERIMENT = Experiment(
     paper="2512.16565, theorems 1 and 2",
     reduced={
-        "shape": [5, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 5, "n_actions": 3, "gamma": 0.9},
         "coef": 0.1,
         "clip_range": 0.2,
         "multiples": [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6],
