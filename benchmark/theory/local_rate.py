@@ -18,8 +18,11 @@ from agents.tabular.operators import sensitivity
 def slowest_mode(mdp: FiniteMDP, probs: Array, policy: Divergence, regularizer: Divergence, coef: float) -> float:
     """The smallest curvature m > 0 of V_coef(rho) over the logits at its optimum pi [S, A], uniform references.
 
-    Gradient ascent with a small step multiplies the distance by 1 - step m, the suboptimality by its square.
+    Gradient ascent with a small step multiplies the distance by 1 - step m, the suboptimality by its square. 0 if the
+    optimum is on the boundary of the simplex, which no logits reach.
     """
+    if not (probs > 0.0).all():
+        return 0.0
     weights = sensitivity(probs, policy)
     weights_reg = sensitivity(probs, regularizer)
     visits = mdp.visitation(probs) / (1.0 - mdp.gamma)

@@ -16,7 +16,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 HOLDS, FAILS, CONDITION = "holds", "fails as stated", "holds under "
 
 Item = TypeVar("Item")
-Row = Mapping[str, float | int | str]
+Row = Mapping[str, Any]  # column -> number or text
 
 
 class Track(Protocol):

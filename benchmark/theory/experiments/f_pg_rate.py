@@ -30,7 +30,7 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     rows, curves = [], {}
     cells = [(seed, alpha) for seed in settings["seeds"] for alpha in (*settings["alphas"], SOFTMAX)]
     for seed, alpha in track(cells):
-        mdp = problems.random_mdp(*settings["shape"], seed, settings["gamma"])
+        mdp = problems.random_mdp(**settings["mdp"], seed=seed)
         row, curves[seed, alpha] = _follow(mdp, alpha, settings)
         rows.append({"seed": seed, "alpha": alpha, **row})
     return Outcome(rows, _findings(rows), _draw(curves, settings))
@@ -100,8 +100,7 @@ def _draw(curves: Mapping[tuple[int, float], Array], settings: Mapping[str, Any]
 EXPERIMENT = Experiment(
     paper="2601.12604, section 4",
     reduced={
-        "shape": [5, 3],
-        "gamma": 0.9,
+        "mdp": {"n_states": 5, "n_actions": 3, "gamma": 0.9},
         "coef": 0.2,
         "alphas": [0.1, 0.3, 0.5, 0.7, 0.9],
         "seeds": [0, 1, 2],
