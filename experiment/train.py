@@ -133,6 +133,7 @@ def learn(
     callbacks = make_callbacks(config, run, eval_env, stop, deterministic, args.progress, args.verbose)
     interval = {-1: 1, -2: 10**12}.get(config.log_interval, config.log_interval)
     model.learn(config.n_timesteps, callback=callbacks, log_interval=interval)
+    run.update(engine=model.engine_description)
     model.save(run.model)
     if stop.signal is not None:
         run.update(status="interrupted", reason=stop.name, exit_code=int(stop.exit_code), steps=model.num_timesteps)
