@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ....geometry import Divergence
 from .aten import CONSTANTS
 from .graph import LoweringError, Node, Operator
-from .translator import Translator, dtype_of, tensors_in
+from .translator import BATCH, Translator, dtype_of, tensors_in
 
 
 class Recorder(TorchDispatchMode):
@@ -93,7 +93,8 @@ class Recorder(TorchDispatchMode):
     def _adopt(self, tensor: Tensor, used_by: str) -> None:
         if id(tensor) in self._translator.nodes or id(tensor) in self._constants:
             return
-        if tensor.dim() == 0 and tensor.is_floating_point() and used_by != "lift_fresh":
+        number = tensor.dim() == 0 and tensor.is_floating_point() and used_by != "lift_fresh"
+        if number and tensor.item() != BATCH:
             self._set(tensor, self._translator.graph.node("scalar", (), (), dtype_of(tensor), tensor, rowwise=False))
         else:
             self._constants.add(id(tensor))

@@ -17,6 +17,7 @@ from .aten import COMPARISONS, ELEMENTWISE, REDUCTIONS, SOFTMAX_BACKWARD, VIEWS
 from .graph import Graph, LoweringError, Node, broadcast_index
 
 BATCH = 1009
+STRIDE = 1 << 32  # more elements than a row has
 
 
 class Translator:
@@ -39,7 +40,11 @@ class Translator:
             if (array != array[:1]).any():
                 raise LoweringError("a constant depends on the row's place in the batch")
             array = array[0]
-        return self.graph.const(array, dtype_of(tensor))
+        return (
+            self._number(array.item())
+            if array.shape == () and array == BATCH
+            else self.graph.const(array, dtype_of(tensor))
+        )
 
     def meaning(self, name: str, func: Any, args: tuple, kwargs: dict[str, Any], outputs: list[Tensor]) -> list[Node]:
         """What the outputs of an operation are.
@@ -108,15 +113,18 @@ class Translator:
             numbers = torch.arange(taken + 1, taken + node.size + 1).reshape(node.shape)
             nodes.append(node)
             taken += node.size
-            return numbers.expand(BATCH, *node.shape).clone() if per_row(tensor) else numbers
+            if not per_row(tensor):
+                return numbers
+            rows = torch.arange(BATCH).reshape(-1, *(1,) * len(node.shape))
+            return numbers + STRIDE * rows
 
         results = tensors_in(func(*tree_map_only(Tensor, numbered, args), **kwargs))
         found = []
         for numbers, out in zip(results, outputs, strict=True):
-            rows = per_row(out)
-            if any(node.rowwise for node in nodes) and not (rows and bool((numbers == numbers[:1]).all())):
+            where = (numbers[0] if per_row(out) else numbers).numpy() - 1
+            rows = np.arange(BATCH).reshape(-1, *(1,) * where.ndim)
+            if per_row(out) and (numbers.numpy() != where + 1 + np.where(numbers > STRIDE, rows * STRIDE, 0)).any():
                 raise LoweringError(f"{func._schema.name} mixes rows")
-            where = (numbers[0] if rows else numbers).numpy() - 1
             found.append(self.graph.index(tuple(nodes), where, dtype_of(out)))
         return found
 
