@@ -123,9 +123,9 @@ def _draw(settings: Mapping[str, Any], curves: Mapping[tuple[int, str, int, floa
         for variant, step in product(VARIANTS, settings["steps"]):
             gaps = curves[settings["seeds"][0], variant, n_inner, step][:, settings["starts"].index(start)]
             width = 1.0 if step == min(settings["steps"]) else 2.2
-            one.plot(np.maximum(gaps, 1e-12), STYLES[variant], lw=width, label=f"{variant}, step {step:g}")
-        one.set(yscale="log", ylim=(1e-12, 20), xlabel="outer updates", ylabel="V* - V, not regularised")
-        one.set_title(f"{n_inner} inner steps, wrong gap {start:g} at the start", fontsize=10)
+            one.plot(np.maximum(gaps, 1e-7), STYLES[variant], lw=width, label=f"{variant}, step {step:g}")
+        one.set(yscale="log", ylim=(1e-6, 20), xlabel="outer updates", ylabel="V* - V, not regularised")
+        one.set_title(f"inner steps: {n_inner}, wrong gap {start:g} at the start", fontsize=10)
     legend(axes.flat[-1], fontsize=7)
     return figure
 
