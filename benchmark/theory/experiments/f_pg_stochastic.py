@@ -1,9 +1,9 @@
 """Stochastic f-PG on NChain and DeepSea with one-hot states: alphas, the projection T_tau, and the paper's baselines.
 
 Two trajectories an update, as in the paper; every method has the best step of the same grid. T_tau, which the paper's
-theorem needs and the authors' code leaves out, keeps every probability above tau / A; nothing else differs between the
-two. A run that never meets the goal learns nothing, so that scores are close to 0 or to 1, and a lead counts only beyond
-two standard errors.
+theorem needs and the authors' code leaves out, keeps every probability above tau / A; nothing else differs between
+the two. A run that never meets the goal learns nothing, so that scores are close to 0 or to 1, and a lead counts only
+beyond two standard errors.
 """
 
 from __future__ import annotations
