@@ -83,7 +83,7 @@ def _findings(settings: Mapping[str, Any], best: Curves) -> list[Finding]:
             "stochastic f-PG with alpha < 1 ends ahead of softmax on NChain and DeepSea",
             verdict([p for p in problems if leads(top(p, alphas), final[p, "softmax"])]),
             f"share of the best return, mean ± standard error of {settings['n_seeds']} seeds after "
-            f"{settings['n_updates']} updates, best step: {told(['softmax', *alphas])}",
+            f"{settings['n_updates']} updates (the paper: 20000), best step: {told(['softmax', *alphas])}",
         ),
         Finding(
             "it ends ahead of the escort, Hadamard and log-barrier baselines",
