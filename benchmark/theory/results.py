@@ -48,8 +48,8 @@ def read(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def write(name: str, full: bool, folder: Path, outcome: Outcome) -> None:
-    """Write the three files.
+def write(name: str, folder: Path, made_by: dict[str, Any], outcome: Outcome) -> None:
+    """Write the three files; `made_by` is the `origin`, found before the run, as the experiment may change meanwhile.
 
     Raises:
         ValueError: for rows whose columns differ.
@@ -58,7 +58,7 @@ def write(name: str, full: bool, folder: Path, outcome: Outcome) -> None:
 
     paper = registry.load(name).paper
     findings = [asdict(finding) | {"paper": finding.paper or paper} for finding in outcome.findings]
-    record = {"experiment": name, "subject": registry.subject(name), "findings": findings, **origin(name, full)}
+    record = {"experiment": name, "subject": registry.subject(name), "findings": findings, **made_by}
     figure = io.BytesIO()
     outcome.figure.savefig(figure, format="png", dpi=110, metadata={"Software": None})
     plt.close(outcome.figure)

@@ -48,18 +48,17 @@ def run_one(name: str, full: bool, folder: Path, progress: Progress) -> bool:
     """One experiment, in its own process; whether it succeeded."""
     command = [sys.executable, "-m", f"{__package__}.worker", name, str(folder.absolute()), *["--full"] * full]
     task, start = progress.add_task(name, total=None), time.monotonic()
+    environment = {**os.environ, **ONE_THREAD}
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, stdout=subprocess.PIPE, stderr=errors, text=True
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            done, total = map(int, line.split())
-            progress.update(task, completed=done, total=total)
-        status = process.wait()
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+        ) as process:
+            for line in process.stdout or ():
+                done, total = map(int, line.split())
+                progress.update(task, completed=done, total=total)
         progress.remove_task(task)
         seconds = f"{time.monotonic() - start:.0f} s"
-        if status:
+        if process.returncode:
             errors.seek(0)
             progress.print(f"{name}: failed after {seconds}\n{errors.read()}", markup=False)
             return False

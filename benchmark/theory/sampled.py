@@ -132,3 +132,13 @@ def learn(task: Task, learner: Learner, settings: Mapping[str, Any], reward_nois
 def best_curve(scores: Array) -> Array:
     """The curves [n_scores + 1, seeds] of the cell of the grid with the best mean final score."""
     return scores[:, int(scores[-1].mean(-1).argmax())]
+
+
+def leads(one: Array, other: Array) -> bool:
+    """Whether scores [seeds] are larger than others on average, by more than two standard errors of the difference."""
+    return float(one.mean() - other.mean()) > 2.0 * error(one, other)
+
+
+def error(*scores: Array) -> float:
+    """The standard error of a mean over seeds, or of the difference of two."""
+    return float(np.sqrt(sum(one.var(ddof=1) / len(one) for one in scores)))

@@ -31,8 +31,9 @@ def main() -> None:
 
     matplotlib.use("Agg")
     experiment = registry.load(arguments.name)
+    made_by = results.origin(arguments.name, arguments.full)
     outcome = experiment.run(experiment.settings(arguments.full), track)
-    results.write(arguments.name, arguments.full, arguments.folder, outcome)
+    results.write(arguments.name, arguments.folder, made_by, outcome)
 
 
 if __name__ == "__main__":

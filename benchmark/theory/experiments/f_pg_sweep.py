@@ -134,7 +134,7 @@ def _draw(settings: Mapping[str, Any], rows: list[dict[str, Any]]) -> Any:
                 shown = np.minimum(np.maximum(times, 1.0), never)
                 one.plot(alphas, shown, style, ms=4, color=f"C{i}", label=f"{goal[3:]} %, coef = {coef:g}")
         one.axhspan(0.8 * never, 1.25 * never, color="0.85", zorder=0)
-        one.text(0.02, 0.985, "never", va="top", fontsize=7, transform=one.transAxes)
+        one.text(1.0, never, " never", va="center", fontsize=7, transform=one.get_yaxis_transform())
         one.set(yscale="log", ylim=(0.8, 1.25 * never), xlabel="alpha (1: softmax)", ylabel="updates, best step")
         one.set_title(_title(cell).replace("from the start state alone", "start state"), fontsize=9)
     for one in list(axes.flat)[len(cells) :]:

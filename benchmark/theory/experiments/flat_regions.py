@@ -51,14 +51,20 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
 
 
 def _draw(figure: Any, axes: Any, values: Array, norms: Array, extent: float) -> None:
-    logs = np.log10(np.maximum(norms, 1e-12))
-    for panel, image, label, range_ in (
-        (axes[0], values, "regularised value", {}),
-        (axes[1], logs, "log10 of the gradient's norm", {"vmin": -6, "vmax": 0, "cmap": "magma"}),
+    axis = np.linspace(-extent, extent, len(values))
+    lows = np.arange(-6.0, 0.5, 0.5)
+    for panel, image, label, options in (
+        (axes[0], values, "regularised value", {"levels": 24}),
+        (
+            axes[1],
+            np.log10(np.maximum(norms, 1e-12)),
+            "log10 of the gradient's norm",
+            {"levels": lows, "cmap": "magma"},
+        ),
     ):
-        shown = panel.imshow(image, origin="lower", extent=2 * (-extent, extent), **range_)
+        shown = panel.contourf(axis, axis, image, extend="both", **options)
         figure.colorbar(shown, ax=panel, label=label, shrink=0.85)
-        panel.set(xlabel="logit of the bad arm", ylabel="logit of the good arm")
+        panel.set(xlabel="logit of the bad arm", ylabel="logit of the good arm", aspect="equal")
         panel.grid(False)
 
 
