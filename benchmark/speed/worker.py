@@ -34,7 +34,8 @@ class Turns:
             return
         if self._start is not None:
             cpu, wall, before = self._start
-            report: dict[str, Any] = {"steps": steps - before, "cpu": cpu_seconds() - cpu, "wall": time.perf_counter() - wall}
+            report: dict[str, Any] = {"steps": steps - before, "cpu": cpu_seconds() - cpu}
+            report["wall"] = time.perf_counter() - wall
             report["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             if self.split is not None:
                 report["split"] = self.split.seconds()

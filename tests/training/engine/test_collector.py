@@ -34,7 +34,8 @@ class OneRollout(BaseCallback):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps, self.episodes = 0, []
+        self.steps = 0
+        self.episodes: list[dict[str, Any]] = []
 
     def _on_step(self) -> bool:
         self.steps += 1

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from agents import LCO, MDPO, PPO, REINFORCE, SPMA
-from agents.training.diagnostics import Diagnostics
 from agents.training.engine.adam import FlatAdam
 from agents.training.engine.columns import columns_of
 from agents.training.engine.flat import FlatParameters
@@ -19,6 +18,7 @@ from agents.training.engine.mlp import MlpSpec, recognise
 from agents.training.engine.trunk import make_trunk
 from agents.training.engine.update import FusedUpdate
 from agents.training.on_policy import OnPolicy
+from agents.training.updates import Means
 from envs import make_vec
 
 EXECUTORS = ("numba", "numpy") if find_spec("numba") else ("numpy",)
@@ -62,7 +62,7 @@ def fused_update(model: OnPolicy, executor: str = "numpy") -> FusedUpdate:
     )
 
 
-def both_updates(executor: str, cls: Any, head: str, **kwargs: Any) -> tuple[list[OnPolicy], list[Diagnostics]]:
+def both_updates(executor: str, cls: Any, head: str, **kwargs: Any) -> tuple[list[OnPolicy], list[Means]]:
     """The same update by torch and fused, and their diagnostics."""
     models, found = [filled(cls, head, **kwargs) for _ in range(2)], []
     for model, fused in zip(models, (False, True), strict=True):
@@ -74,7 +74,7 @@ def both_updates(executor: str, cls: Any, head: str, **kwargs: Any) -> tuple[lis
     return models, found
 
 
-def assert_same(models: list[OnPolicy], found: list[Diagnostics], atol: float = 1e-6) -> None:
+def assert_same(models: list[OnPolicy], found: list[Means], atol: float = 1e-6) -> None:
     theirs, ours = (dict(model.policy.named_parameters()) for model in models)
     for name, parameter in ours.items():
         assert (parameter - theirs[name]).abs().max() <= atol, name
