@@ -53,10 +53,10 @@ def assert_lowers(objective: str, head: str, extras: str, executor: str) -> None
         exact.assert_agrees(gradient, minibatch(rollout, rng.permutation(90)[:batch_size]))
     tensors = [loss.ent_coef, *(value for value in vars(loss.objective).values() if isinstance(value, torch.Tensor))]
     for tensor in tensors:  # the schedules move on
-        tensor.mul_(1.5)
+        tensor.mul_(1.2)
     gradient.refresh()
     some = minibatch(rollout, rng.permutation(90)[:33])
-    Exact(loss, rollout).assert_agrees(gradient, some)
+    exact.assert_agrees(gradient, some)
     first = [array.copy() for array in gradient(*some)]
     gradient.refresh()
     for again, array in zip(gradient(*some), first, strict=True):

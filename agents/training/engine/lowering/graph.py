@@ -140,10 +140,13 @@ class Graph:
             return first.args[0]
         if op == "add" and first.op == "expm1" and is_const(last, 1.0):
             return self("exp", first.args[0])
-        neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0}.get(op)
+        if op == "where" and first.op == "const" and not first.shape:
+            chosen = args[1] if first.data else args[2]
+            return chosen if chosen.shape == shape else None
+        neutral = {"add": 0.0, "sub": 0.0, "mul": 1.0, "div": 1.0, "and": True, "or": False}.get(op)
         if neutral is not None and is_const(last, neutral) and first.shape == shape:
             return first
-        if op in ("add", "mul") and is_const(first, neutral) and last.shape == shape:
+        if op in ("add", "mul", "and", "or") and is_const(first, neutral) and last.shape == shape:
             return last
         return None
 

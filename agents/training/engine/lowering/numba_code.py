@@ -1,18 +1,20 @@
 """The graph's last stage as one loop over rows: Python source that Numba compiles.
 
-All numbers per row are float32. Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES]
-on the stack. Loops over the lanes have no branches and no calls, so that LLVM makes vector instructions of them.
+All numbers per row are float32. Rows go in tiles of LANES; a value that outlives its segment is an array [size, LANES],
+on the stack where that is large enough. Loops over the lanes have no branches and no calls, so that LLVM makes vector
+instructions of them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .graph import LoweringError, Node
+from .graph import Node
 from .numba_expressions import COMBINED, EXPRESSIONS, HEADER, START, as_number, expression
 from .segments import REDUCTIONS, Plan, Segment, targets
 
 LANES = 16
+ON_STACK = 1 << 16  # numbers that fit there in any thread
 ARGUMENTS = "rows, packed, extra, parameters, values, advantages, numbers, extra_numbers, d_parameters, d_values, means"
 
 
@@ -44,9 +46,9 @@ class RowLoop:
             "n = len(rows)",
             "share = np.float32(1.0 / n)",
             *(f"{name} = {expression}" for expression, name in self._numbers.items()),
-            *(_array(self._name(node), node.size) for node in self.plan.stored),
-            _array("alive", 1),
-            _array("sums", metrics, 64),
+            *(self._array(self._name(node), node.size) for node in self.plan.stored),
+            self._array("alive", 1),
+            self._array("sums", metrics, 64),
             f"for q in range({metrics * LANES}):",
             "    sums[q] = 0.0",
             f"for start in range(0, n, {LANES}):",
@@ -69,6 +71,11 @@ class RowLoop:
         head = [f"{name} = {expression}" for expression, name in self._constants.items()]
         decorator = '@njit(cache=CACHE, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})'
         return "\n".join([HEADER, *head, "", "", decorator, f"def kernel({ARGUMENTS}):", *_indented(kernel), ""])
+
+    def _array(self, name: str, size: int, bits: int = 32) -> str:
+        if sum(node.size for node in self.plan.stored) * LANES > ON_STACK:
+            return f"{name} = np.empty({size * LANES}, np.float{bits})"
+        return f"{name} = carray(float{bits}_pointer({size * LANES}), ({size * LANES},))"
 
     def _load(self, node: Node) -> list[str]:
         if node.size == 1:
@@ -169,11 +176,13 @@ class RowLoop:
             values = base.data.flat[where] if base.shape else base.data.ravel()
             if (values == values[0]).all():
                 return self._literal(values[0])
-            entry = self._per_turn(f"np.array({_listed(values.tolist())}, np.float32)")
+            entry = self._entry(f"np.array({_listed(values.tolist())}, np.float32)")
             return f"({entry} != ZERO)" if base.dtype == "bool" else entry
         if base in self.given and not base.rowwise:
             if not same:
-                raise LoweringError("numbers that are no scalars, shared by all rows")
+                return self._per_turn(
+                    f"np.float32({self.given[base].format(j=self._entry(f'np.array({where.tolist()})'))})"
+                )
             number = self._numbers.setdefault(
                 f"np.float32({self.given[base].format(j=first)})", f"s{len(self._numbers)}"
             )
@@ -186,11 +195,15 @@ class RowLoop:
             return str(int(where[0]) * LANES)
         if np.array_equal(where, np.arange(len(where))):
             return "q"
-        return self._per_turn(f"np.array({(where * LANES).tolist()})")
+        # The mask says that it is not negative, so that no index is counted from the end, and loops vectorise.
+        return self._per_turn(f"{self._entry(f'np.array({(where * LANES).tolist()})')} & {0x7FFFFFFF}")
 
-    def _per_turn(self, table: str) -> str:
-        name = self._constants.setdefault(table, f"T{len(self._constants)}")
-        return self._prelude.setdefault(f"{name}[j]", f"p{len(self._prelude)}")
+    def _entry(self, table: str) -> str:
+        """What a table holds for the j-th turn."""
+        return self._per_turn(f"{self._constants.setdefault(table, f'T{len(self._constants)}')}[j]")
+
+    def _per_turn(self, expression: str) -> str:
+        return self._prelude.setdefault(expression, f"p{len(self._prelude)}")
 
     def _literal(self, value: np.generic) -> str:
         if value.dtype == bool:
@@ -208,10 +221,6 @@ def _place(arg: Node, node: Node, e: int) -> int:
     for size, at in zip(arg.shape, position, strict=True):
         place = place * size + (int(at) if size > 1 else 0)
     return place
-
-
-def _array(name: str, size: int, bits: int = 32) -> str:
-    return f"{name} = carray(float{bits}_pointer({size * LANES}), ({size * LANES},))"
 
 
 def _listed(values: object) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ....geometry import softargmax
-from ....geometry.acceleration import kernels_for, run
+from ....geometry.acceleration import kernels_for
 from .graph import ELEMENTWISE, Node, Operator
 from .stages import needed
 
@@ -30,14 +30,20 @@ class Program:
         used = dict.fromkeys([arg for _, _, args in self.steps for arg in args] + list(outputs))
         own = {node for node, _, _ in self.steps}
         self.uses = [node for node in used if node not in own and node.op != "const"]
+        #: Whether anything is computed here; the f-softargmax is not, and has its own precision.
+        self.computes = any(node.op not in ("softargmax", "index") for node in own)
         self.constants = {node: _working(node.data) for node in used if node.op == "const"}
 
     def __call__(self, given: Mapping[Node, np.ndarray], n: int) -> Values:
         """All values, for n rows."""
-        values = {node: _working(value) for node, value in given.items()} | self.constants
+        if not self.computes:
+            return self._run({**given, **self.constants}, n)
         with np.errstate(all="ignore"):
-            for node, function, args in self.steps:
-                values[node] = function(*[values[arg] for arg in args]) if node.op != "size" else np.array(float(n))
+            return self._run({node: _working(value) for node, value in given.items()} | self.constants, n)
+
+    def _run(self, values: Values, n: int) -> Values:
+        for node, function, args in self.steps:
+            values[node] = function(*[values[arg] for arg in args]) if node.op != "size" else np.array(float(n))
         return values
 
 
@@ -106,16 +112,20 @@ def _index(node: Node) -> Callable[..., Any]:
 
 def _softargmax(node: Node) -> Callable[[np.ndarray], np.ndarray]:
     operator: Operator = node.data
-    form, log_q = operator.divergence.tsallis_form, None
+    form, log_q = operator.divergence.tsallis_form or (0.0, 0.0), None
+    alpha, scale = form[0], form[1] * operator.temperature
     if operator.log_q is not None:
         log_q = torch.from_numpy(np.frombuffer(operator.log_q, node.dtype).reshape(node.shape).copy())
 
     def solve(x: np.ndarray) -> np.ndarray:
-        logits = torch.from_numpy(np.ascontiguousarray(x, node.dtype))
-        kernels = kernels_for(logits, log_q, form)
-        if kernels is not None and form is not None:
-            return _working(run(kernels.log_softargmax_rows, form[0], form[1] * operator.temperature, logits).numpy())
+        x = np.ascontiguousarray(x, node.dtype)
+        logits = torch.from_numpy(x)
+        kernels = kernels_for(logits, log_q, operator.divergence.tsallis_form)
+        if kernels is not None:
+            out = np.empty_like(x)
+            kernels.log_softargmax_rows(x.reshape(-1, x.shape[-1]), alpha, scale, out.reshape(-1, x.shape[-1]))
+            return out
         q = None if log_q is None else log_q.expand(logits.shape)
-        return _working(softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy())
+        return softargmax._forward(logits, q, operator.divergence, operator.temperature).numpy()
 
     return solve

@@ -9,8 +9,11 @@ import numpy as np
 
 from .graph import Node, ordered
 
-#: Dear enough to be kept for the whole update; what is made of them is kept in their place.
+#: Dear enough to be kept for the whole update; what is made of them is kept in their place if it is not larger.
 DEAR = frozenset("exp log expm1 log1p sqrt round div sum amax amin cumsum scatter_sum softargmax".split())
+
+
+NO_NUMBERS = np.zeros(0)
 
 
 class Stages(NamedTuple):
@@ -26,7 +29,7 @@ def split(outputs: list[Node]) -> Stages:
     order = [node for node in ordered(outputs) if node.op not in ("input", "const")]
     early: dict[Node, None] = {}
     for node in order:
-        built_on = any(arg in early and arg.rowwise for arg in node.args)
+        built_on = any(arg in early and arg.rowwise and arg.size >= node.size for arg in node.args)
         if node.origin <= {"rollout"} and (_is_number(node) or node.op in DEAR or built_on):
             early[node] = None
     whole = [node for node in order if node not in early and (_is_number(node) or node.op == "softargmax")]
@@ -78,6 +81,9 @@ class Layout:
 
     def packed(self, values: dict[Node, np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
         """The matrix and the vector (float64)."""
+        if len(self.rows) == 1 and not self.count:
+            (only,) = self.rows
+            return values[only].reshape(n, -1).astype(np.float32, copy=False), NO_NUMBERS
         matrix, vector = np.empty((n, self.width), np.float32), np.empty(self.count)
         for node, place in self.rows.items():
             matrix[:, place] = values[node].reshape(n, node.size)
