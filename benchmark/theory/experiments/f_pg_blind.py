@@ -100,15 +100,17 @@ def _findings(settings: Mapping[str, Any], best: Mapping[tuple[int, float, bool]
 
 
 def _draw(settings: Mapping[str, Any], best: Mapping[tuple[int, float, bool], Array]) -> Any:
-    figure, axes = panels(len(settings["sizes"]), 2, width=3.8, height=2.9)
+    figure, axes = panels(2, len(settings["sizes"]), width=4.4, height=3.2)
+    axes = np.reshape(axes, (-1, 2))
     updates = np.linspace(0, settings["n_updates"], settings["n_scores"] + 1)
-    for (row, blind), (column, size) in product(enumerate(SEEING), enumerate(settings["sizes"])):
+    for (row, size), (column, blind) in product(enumerate(settings["sizes"]), enumerate(SEEING)):
         one = axes[row, column]
         for i, alpha in enumerate((*settings["alphas"], SOFTMAX)):
             curves = best[size, alpha, blind]
             color, label = ("k", "softmax") if alpha == SOFTMAX else (f"C{i}", f"alpha = {alpha:g}")
-            one.plot(updates, curves.mean(1), color=color, label=label)
-            one.fill_between(updates, curves.min(1), curves.max(1), color=color, alpha=0.08, lw=0)
+            middle, spread = curves.mean(1), np.array([error(scores) for scores in curves])
+            one.plot(updates, middle, color=color, label=label)
+            one.fill_between(updates, middle - spread, middle + spread, color=color, alpha=0.12, lw=0)
         one.set(ylim=(-0.02, 1.05), xlabel="updates", ylabel="share of the best return")
         one.set_title(f"NChain-{size}, {SEEING[blind]}", fontsize=9)
     legend(axes[0, 0])

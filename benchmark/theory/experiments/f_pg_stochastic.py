@@ -107,8 +107,9 @@ def _draw(settings: Mapping[str, Any], best: Curves) -> Any:
         row = int(method in BASELINES or "+" in method)
         color = {"softmax": "k", "softmax + T": "0.5"}.get(method)
         one = axes[row, problems.index(problem)]
-        (line,) = one.plot(updates, curves.mean(1), color=color, label=method)
-        one.fill_between(updates, curves.min(1), curves.max(1), color=line.get_color(), alpha=0.08, lw=0)
+        middle, spread = curves.mean(1), np.array([error(scores) for scores in curves])
+        (line,) = one.plot(updates, middle, color=color, label=method)
+        one.fill_between(updates, middle - spread, middle + spread, color=line.get_color(), alpha=0.12, lw=0)
         one.set(ylim=(-0.05, 1.05), xlabel="updates", ylabel="share of the best return")
         one.set_title(problem + (", projected and baselines" if row else ", f-PG"), fontsize=10)
     for one in axes.flat:
