@@ -8,12 +8,11 @@ from importlib import import_module
 from agents.suggest import closest
 
 COMMANDS = {  # name -> module with main(arguments) -> exit status, and what it does
-    "speed": ("speed.cli", "CPU time of training, side by side with Stable-Baselines3"),
-    "speed-learning": ("speed.learning", "returns by engine and by SB3 over several seeds: the same learning?"),
+    "speed": ("speed.cli", "training, environments and heads, side by side with their peers"),
     "theory": ("theory.cli", "the papers' claims, run exactly on tabular problems: list, run, table"),
 }
 USAGE = "usage: python -m benchmark COMMAND [ARGUMENT ...]   (COMMAND --help says more)\n\n" + "\n".join(
-    f"  {name:14} {purpose}" for name, (_, purpose) in COMMANDS.items()
+    f"  {name:8} {purpose}" for name, (_, purpose) in COMMANDS.items()
 )
 
 

@@ -1,54 +1,35 @@
-"""python -m benchmark speed: CPU time per environment step of training, side by side with SB3.
+"""python -m benchmark speed PART ...: what is measured, each part loaded on use.
 
-Writes results/speed/training.csv (a task that is measured again replaces its rows), a figure and the README's table.
+`training` is meant where no part is named.
 """
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+import sys
+from importlib import import_module
 
-from .tasks import CONTENDERS, TASKS
+from agents.suggest import closest
 
-RESULTS = Path("results/speed")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = argparse.ArgumentParser(prog="python -m benchmark speed", description=__doc__)
-    result.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
-    result.add_argument(
-        "--contenders",
-        nargs="+",
-        choices=CONTENDERS,
-        default=list(CONTENDERS),
-        metavar="NAME",
-        help=", ".join(f"'{name}'" for name in CONTENDERS),
-    )
-    result.add_argument("--rounds", type=int, default=5, help="turns of each contender (default: 5)")
-    result.add_argument("--split", nargs="*", default=["sb3 ppo", "ppo"], choices=CONTENDERS, metavar="NAME",
-                        help="contenders whose time is taken apart (default: sb3 ppo, ppo)")  # fmt: skip
-    result.add_argument("--output", type=Path, default=RESULTS, help=f"folder (default: {RESULTS})")
-    return result
+PARTS = {  # name -> what it does, by the main(arguments) -> exit status of the module of that name
+    "training": "CPU time per step of training, side by side with Stable-Baselines3",
+    "learning": "returns by engine and by Stable-Baselines3 over several seeds: is it the same learning?",
+    "stepping": "CPU time of a step of the environments, by backend",
+    "heads": "forward and backward of the action heads, against log_softmax and entmax",
+}
+USAGE = "usage: python -m benchmark speed [PART] [ARGUMENT ...]   (PART --help says more)\n\n" + "\n".join(
+    f"  {name:9} {purpose}" for name, purpose in PARTS.items()
+)
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print, write."""
-    args = parser().parse_args(arguments)
-    from .report import draw, read, replace_rows, update_readme, write
-    from .training import measure, measure_split, summary
-
-    table = args.output / "training.csv"
-    for task in args.tasks:
-        turns = measure(task, args.contenders, args.rounds)
-        taken_apart = [name for name in args.split if name in turns and CONTENDERS[name].library != "steps"]
-        splits = {name: measure_split(task, name, args.rounds) for name in taken_apart}
-        rows = summary(task, turns, splits)
-        for row in rows:
-            ratio = f"{row['ratio']:6.2f}x" if row["ratio"] != "" else ""
-            print(f"{task:14} {row['contender']:20} {row['cpu']:9.1f} CPU-s per 1M {ratio}", flush=True)
-        write(table, replace_rows(read(table), rows))
-    draw(read(table), args.output / "training.png")
-    if args.output == RESULTS:
-        update_readme(read(table))
-    return 0
+    """Hand the arguments over to a part; 2 if there is none of that name."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+        return 0
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["training", *arguments]
+    name, *rest = arguments
+    if name not in PARTS:
+        print(f"unknown part {name!r}{closest(name, PARTS)}\n\n{USAGE}", file=sys.stderr)
+        return 2
+    return import_module(f".{name}", __package__).main(rest)

@@ -1,4 +1,4 @@
-"""Is it the same learning? Returns by engine over several seeds: python -m benchmark speed-learning
+"""Is it the same learning? Returns by engine over several seeds: python -m benchmark speed learning
 
 Trains PPO by the fused engine, by the torch engine and by SB3 with equal settings and writes one row per run, as it
 ends, to results/speed/learning.csv (a run that stands there is not made again), then a figure beside it with 95 %
@@ -84,7 +84,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Make the runs that are missing, print means and intervals, draw."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark speed-learning", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmark speed learning", description=__doc__)
     parser.add_argument("--tasks", nargs="+", choices=RUNS, default=list(RUNS))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--jobs", type=int, default=1)

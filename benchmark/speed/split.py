@@ -16,6 +16,7 @@ class Split:
 
     def __init__(self) -> None:
         self._seconds = dict.fromkeys(PARTS, 0.0)
+        self._running = False
 
     def reset(self) -> None:
         """Start over."""
@@ -68,10 +69,13 @@ class Split:
         clock, seconds = time.process_time, self
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            start = clock()
+            if seconds._running:  # a part within a part, such as the network in acting, counts once
+                return function(*args, **kwargs)
+            seconds._running, start = True, clock()
             try:
                 return function(*args, **kwargs)
             finally:
+                seconds._running = False
                 seconds._seconds[part] += clock() - start
 
         return timed

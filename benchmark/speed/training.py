@@ -1,118 +1,54 @@
-"""Training speed side by side: every contender of a task in a process of its own, taking turns in random order.
+"""python -m benchmark speed training: CPU time per environment step of training, side by side with SB3.
 
-What is compared is CPU time (user and system, all threads) per million environment steps, after a warm-up; of each
-contender the median of its turns and their range, and the median of the ratios to SB3 within each round.
+Writes results/speed/training.csv (a task that is measured again replaces its rows), a figure and the README's table.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import random
-import statistics
-import subprocess
-import sys
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import argparse
+from pathlib import Path
 
-from .split import PARTS
 from .tasks import CONTENDERS, TASKS
 
-BASELINE = "sb3 ppo"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+RESULTS = Path("results/speed")
 
 
-class Turn(NamedTuple):
-    """What one chunk of steps cost."""
-
-    cpu: float  # CPU seconds per million environment steps
-    wall: float
-    peak_mb: float
-    split: dict[str, float]  # CPU seconds per million steps by part
-
-
-class Worker:
-    """A contender at work."""
-
-    def __init__(self, task: str, contender: str, split: bool = False) -> None:
-        command = [sys.executable, "-m", "benchmark.speed.worker", task, contender, *(["split"] if split else [])]
-        self.name = contender
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD
-        )
-        self._answer()
-
-    def turn(self) -> Turn:
-        """Let it train for a chunk."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        report = json.loads(self._answer())
-        per_million = 1e6 / report["steps"]
-        split = {part: seconds * per_million for part, seconds in report.get("split", {}).items()}
-        return Turn(report["cpu"] * per_million, report["wall"] * per_million, report["peak_mb"], split)
-
-    def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
-
-    def _answer(self) -> str:
-        """The next line that is meant for us; libraries may write lines of their own.
-
-        Raises:
-            RuntimeError: if the worker has ended.
-        """
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.startswith(("ready", "{")):
-                return line
-        raise RuntimeError(f"{self.name}: ended with exit status {self._process.wait()}")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = argparse.ArgumentParser(prog="python -m benchmark speed training", description=__doc__)
+    result.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    result.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=CONTENDERS,
+        default=list(CONTENDERS),
+        metavar="NAME",
+        help=", ".join(f"'{name}'" for name in CONTENDERS),
+    )
+    result.add_argument("--rounds", type=int, default=5, help="turns of each contender (default: 5)")
+    result.add_argument("--split", nargs="*", default=["sb3 ppo", "ppo"], choices=CONTENDERS, metavar="NAME",
+                        help="contenders whose time is taken apart (default: sb3 ppo, ppo)")  # fmt: skip
+    result.add_argument("--output", type=Path, default=RESULTS, help=f"folder (default: {RESULTS})")
+    return result
 
 
-def measure(task: str, contenders: Iterable[str], rounds: int) -> dict[str, list[Turn]]:
-    """The turns of each contender, one a round, in random order."""
-    workers: list[Worker] = []
-    turns: dict[str, list[Turn]] = {}
-    try:
-        for name in contenders:
-            if CONTENDERS[name].takes_part(TASKS[task]):
-                workers.append(Worker(task, name))
-                turns[name] = []
-        for _ in range(rounds):
-            for worker in random.sample(workers, len(workers)):
-                turns[worker.name].append(worker.turn())
-    finally:
-        for worker in workers:
-            worker.close()
-    return turns
+def main(arguments: list[str]) -> int:
+    """Measure, print, write."""
+    args = parser().parse_args(arguments)
+    from .report import draw, read, replace_rows, update_readme, write
+    from .turns import measure, measure_split, summary
 
-
-def measure_split(task: str, contender: str, rounds: int) -> dict[str, float]:
-    """Medians of CPU seconds per million steps by part, `other` included, from a run with stop-watches."""
-    worker = Worker(task, contender, split=True)
-    try:
-        turns = [worker.turn() for _ in range(rounds)]
-    finally:
-        worker.close()
-    parts = {part: statistics.median(turn.split[part] for turn in turns) for part in PARTS}
-    return parts | {"other": statistics.median(turn.cpu for turn in turns) - sum(parts.values())}
-
-
-def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
-    """A row per contender."""
-    rows = []
-    for name, own in turns.items():
-        cpu = [turn.cpu for turn in own]
-        row: dict[str, Any] = {"task": task, "contender": name, "rounds": len(own)}
-        row |= {"cpu": statistics.median(cpu), "cpu_min": min(cpu), "cpu_max": max(cpu)}
-        row["wall"] = statistics.median(turn.wall for turn in own)
-        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(BASELINE, []), own, strict=False)]
-        row["ratio"] = statistics.median(ratios) if ratios else ""
-        training = CONTENDERS[name].library == "mirrorzoo"
-        row |= {"at_least": TASKS[task].at_least, "aim": TASKS[task].aim} if training else {"at_least": "", "aim": ""}
-        row["peak_mb"] = max(turn.peak_mb for turn in own)
-        row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
-        row["load"] = os.getloadavg()[0]
-        rows.append(row)
-    return rows
+    table = args.output / "training.csv"
+    for task in args.tasks:
+        turns = measure(task, args.contenders, args.rounds)
+        taken_apart = [name for name in args.split if name in turns and CONTENDERS[name].library != "steps"]
+        splits = {name: measure_split(task, name, args.rounds) for name in taken_apart}
+        rows = summary(task, turns, splits)
+        for row in rows:
+            ratio = f"{row['ratio']:6.2f}x" if row["ratio"] != "" else ""
+            print(f"{task:14} {row['contender']:20} {row['cpu']:9.1f} CPU-s per 1M {ratio}", flush=True)
+        write(table, replace_rows(read(table), rows))
+    draw(read(table), args.output / "training.png")
+    if args.output == RESULTS:
+        update_readme(read(table))
+    return 0

@@ -1,4 +1,4 @@
-"""CPU time of a step by each backend, beside the bare simulator and SB3: python -m benchmark.stepping
+"""CPU time of a step by each backend, beside the bare simulator and SB3: python -m benchmark speed stepping
 
 Each round gives every contender of a task its turn, in random order, so that changes of frequency, cache and load hit
 all alike. CPU time counts (user and system, all threads of this process), so other processes take no turn but still
@@ -179,36 +179,33 @@ def write_table(rows: list[dict[str, str]], page: Path) -> None:
 interleaved rounds on a machine with a load of up to {load:.0f}, which makes the ratios surer than the times. In
 parentheses: times what the bare simulator takes (Gymnasium's vector environment, MuJoCo's `mj_step`, ALE's
 `AtariVectorEnv`, or a loop over `gymnasium.make`). Normalisation is of observations and rewards. By
-`python -m benchmark.stepping`.
+`python -m benchmark speed stepping`.
 
 """
     page.write_text(before + MARKERS[0] + note + table(rows) + MARKERS[1] + after, encoding="utf-8")
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     """Measure all tasks, write the csv and the table."""
-    parser = argparse.ArgumentParser(description="CPU time of environment steps by backend")
+    parser = argparse.ArgumentParser(prog="python -m benchmark speed stepping", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="rounds per task (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.1, help="CPU time of a turn (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--page", type=Path, default=PAGE, help="the document whose table is rewritten")
     ids = [task.env_id for task in TASKS]
     parser.add_argument("--env", nargs="*", default=ids, choices=ids, help="measure these again; none: only the table")
-    arguments = parser.parse_args()
-    rows = read(arguments.output) if arguments.output.exists() else []
+    args = parser.parse_args(arguments)
+    rows = read(args.output) if args.output.exists() else []
     for task in TASKS:
-        if task.env_id in arguments.env:
+        if task.env_id in args.env:
             rows = [row for row in rows if row["env"] != task.env_id]
             for n_envs in task.sizes:
-                rows += measure(task, n_envs, arguments.rounds, arguments.seconds)
+                rows += measure(task, n_envs, args.rounds, args.seconds)
     rows.sort(key=lambda row: ids.index(row["env"]))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.output.open("w", newline="") as file:
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with args.output.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    write_table(read(arguments.output), arguments.page)
-
-
-if __name__ == "__main__":
-    main()
+    write_table(read(args.output), args.page)
+    return 0

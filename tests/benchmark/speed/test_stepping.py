@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import stepping
-from benchmark.stepping import LIMITS, MARKERS, TASKS, Task
+from benchmark.speed import stepping
+from benchmark.speed.stepping import LIMITS, MARKERS, TASKS, Task
 from envs.backends.choice import NATIVE_PAYS_FROM
 
 ROOT = Path(stepping.__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Forward and backward of log π for the Tsallis heads against `torch.log_softmax`: python -m benchmark.heads
+"""Forward and backward of log π for the Tsallis heads against `torch.log_softmax`: python -m benchmark speed heads
 
 Everything runs on one thread, and its CPU time counts, so that other processes do not. The contenders take turns in
 random order, one call each, so that frequency and cache changes hit all of them alike; `microseconds` is the median of
@@ -78,16 +78,16 @@ def measure(shape: tuple[int, int], budget: float) -> dict[str, list[float]]:
     return {name: sorted(times) for name, times in calls.items()}
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     """Measure every shape, print a line for each and write the table."""
-    parser = argparse.ArgumentParser(description="Speed of the f-softargmax heads against torch.log_softmax")
+    parser = argparse.ArgumentParser(prog="python -m benchmark speed heads", description=__doc__)
     parser.add_argument("--budget", type=float, default=8.0, help="seconds per shape")
     parser.add_argument("--output", type=Path, default=Path("results/speed/heads.csv"))
-    arguments = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lines = []
     for shape in SHAPES:
-        calls = measure(shape, arguments.budget)
+        calls = measure(shape, args.budget)
         fastest, median = ({name: pick(times) for name, times in calls.items()} for pick in (min, statistics.median))
         limit, load = LIMITS.get(shape, 2.0), f"{os.getloadavg()[0]:.1f}"
         heads = [name for name in calls if name.startswith("tsallis")]
@@ -102,10 +102,7 @@ def main() -> None:
         worst = max(median[f"tsallis:{alpha}"] for alpha in ALPHAS)
         summary = f"worst {worst / median['log_softmax']:.2f}x of {limit:g}x, {median[BISECTION] / worst:.0f}x faster"
         print(f"{shape[0]:>6} x {shape[1]:<6} {summary} than bisection", flush=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    with arguments.output.open("w", newline="") as file:
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with args.output.open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *lines])
-
-
-if __name__ == "__main__":
-    main()
+    return 0

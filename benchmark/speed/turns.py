@@ -1,0 +1,118 @@
+"""Training speed side by side: every contender of a task in a process of its own, taking turns in random order.
+
+What is compared is CPU time (user and system, all threads) per million environment steps, after a warm-up; of each
+contender the median of its turns and their range, and the median of the ratios to SB3 within each round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from .split import PARTS
+from .tasks import CONTENDERS, TASKS
+
+BASELINE = "sb3 ppo"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class Turn(NamedTuple):
+    """What one chunk of steps cost."""
+
+    cpu: float  # CPU seconds per million environment steps
+    wall: float
+    peak_mb: float
+    split: dict[str, float]  # CPU seconds per million steps by part
+
+
+class Worker:
+    """A contender at work."""
+
+    def __init__(self, task: str, contender: str, split: bool = False) -> None:
+        command = [sys.executable, "-m", "benchmark.speed.worker", task, contender, *(["split"] if split else [])]
+        self.name = contender
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD
+        )
+        self._answer()
+
+    def turn(self) -> Turn:
+        """Let it train for a chunk."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        report = json.loads(self._answer())
+        per_million = 1e6 / report["steps"]
+        split = {part: seconds * per_million for part, seconds in report.get("split", {}).items()}
+        return Turn(report["cpu"] * per_million, report["wall"] * per_million, report["peak_mb"], split)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        """The next line that is meant for us; libraries may write lines of their own.
+
+        Raises:
+            RuntimeError: if the worker has ended.
+        """
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(("ready", "{")):
+                return line
+        raise RuntimeError(f"{self.name}: ended with exit status {self._process.wait()}")
+
+
+def measure(task: str, contenders: Iterable[str], rounds: int) -> dict[str, list[Turn]]:
+    """The turns of each contender, one a round, in random order."""
+    workers: list[Worker] = []
+    turns: dict[str, list[Turn]] = {}
+    try:
+        for name in contenders:
+            if CONTENDERS[name].takes_part(TASKS[task]):
+                workers.append(Worker(task, name))
+                turns[name] = []
+        for _ in range(rounds):
+            for worker in random.sample(workers, len(workers)):
+                turns[worker.name].append(worker.turn())
+    finally:
+        for worker in workers:
+            worker.close()
+    return turns
+
+
+def measure_split(task: str, contender: str, rounds: int) -> dict[str, float]:
+    """Medians of CPU seconds per million steps by part, `other` included, from a run with stop-watches."""
+    worker = Worker(task, contender, split=True)
+    try:
+        turns = [worker.turn() for _ in range(rounds)]
+    finally:
+        worker.close()
+    parts = {part: statistics.median(turn.split[part] for turn in turns) for part in PARTS}
+    return parts | {"other": statistics.median(turn.cpu for turn in turns) - sum(parts.values())}
+
+
+def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """A row per contender."""
+    rows = []
+    for name, own in turns.items():
+        cpu = [turn.cpu for turn in own]
+        row: dict[str, Any] = {"task": task, "contender": name, "rounds": len(own)}
+        row |= {"cpu": statistics.median(cpu), "cpu_min": min(cpu), "cpu_max": max(cpu)}
+        row["wall"] = statistics.median(turn.wall for turn in own)
+        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(BASELINE, []), own, strict=False)]
+        row["ratio"] = statistics.median(ratios) if ratios else ""
+        training = CONTENDERS[name].library == "mirrorzoo"
+        row |= {"at_least": TASKS[task].at_least, "aim": TASKS[task].aim} if training else {"at_least": "", "aim": ""}
+        row["peak_mb"] = max(turn.peak_mb for turn in own)
+        row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
+        row["load"] = os.getloadavg()[0]
+        rows.append(row)
+    return rows
