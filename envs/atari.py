@@ -14,12 +14,11 @@ without the no-ops. This holds for wrappers around single games, made here, and 
 No FIRE at the start of a game, in line with Machado et al.: an agent learns to press it, and a greedy policy that never
 does waits for the end of the game (27 000 steps). `fire_reset=True` presses it as SB3's wrapper does.
 
-SB3's AtariWrapper differs: it takes the maximum of the two frames before the greyscale (3000 random steps of each of 8
-games from the same emulator states: the same frames in Breakout and SpaceInvaders; elsewhere 0.02 to 0.5 % of the
-pixels differ, by at most 16 grey levels in Pong and 43 in MsPacman; rewards and game ends never); its channel comes
-last; it presses FIRE; after a lost life it plays a step of no-ops, and VecFrameStack forgets the older frames; its
-Monitor sits at the emulator, so its lengths count frames. In both, the observation of the step that ends a game is made
-of older frames.
+SB3's AtariWrapper differs: it takes the maximum of the two frames before the greyscale (the same frames in Breakout; in
+Pong a few pixels in a thousand differ, by at most 16 grey levels; a test shows both); its channel comes last; it
+presses FIRE; after a lost life it plays a step of no-ops, and VecFrameStack forgets the older frames; its Monitor sits
+at the emulator, so its lengths count frames. In both, the observation of the step that ends a game is made of older
+frames.
 """
 
 from __future__ import annotations

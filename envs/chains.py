@@ -53,13 +53,10 @@ class NChainEnv(TableEnv):
     def __init__(
         self, n: int = 10, encoding: str = "one_hot", horizon: int | None = None, render_mode: str | None = None
     ) -> None:
-        if encoding not in ENCODINGS:
-            hint = checks.closest(encoding, ENCODINGS)
-            raise ValueError(f"encoding={encoding!r}: unknown{hint} (known: {', '.join(ENCODINGS)})")
         table = _nchain(n)
         steps = n + 8 if horizon is None else checks.integer("horizon", horizon, 1)
         super().__init__(table, steps, render_mode=render_mode)
-        self.encoding = encoding
+        self.encoding = checks.one_of("encoding", encoding, ENCODINGS)
 
     def _observation(self) -> np.ndarray:
         observation = super()._observation()

@@ -18,6 +18,14 @@ def closest(name: str, candidates: Iterable[str]) -> str:
     return f", did you mean {matches[0]!r}?" if matches else ""
 
 
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """One of these names."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ValueError(f"{name}={value!r}: unknown{closest(value, allowed)} (known: {', '.join(allowed)})")
+    return value
+
+
 def integer(name: str, value: Any, minimum: int, below: float = math.inf) -> int:
     """A whole number in [minimum, below)."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not minimum <= value < below:

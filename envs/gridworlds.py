@@ -38,7 +38,7 @@ def frozen_lake_arrays(map_name: str = "4x4", is_slippery: bool = True) -> Tabul
     Raises:
         ValueError: an unknown map.
     """
-    return _arrays_of(FrozenLakeEnv(map_name=_known_map(map_name), is_slippery=is_slippery))
+    return _arrays_of(FrozenLakeEnv(map_name=checks.one_of("map_name", map_name, MAPS), is_slippery=is_slippery))
 
 
 def _arrays_of(env: CliffWalkingEnv | FrozenLakeEnv) -> TabularArrays:
@@ -118,10 +118,7 @@ class _FeatureObservations:
 
     def observe_features(self, shape: tuple[int, int], dim: int, kind: str, seed: int) -> None:
         """Draw up the features."""
-        if kind not in KINDS:
-            hint = checks.closest(kind, KINDS)
-            raise ValueError(f"features={kind!r}: unknown{hint} (known: {', '.join(KINDS)})")
-        make = tile_features if kind == "tiles" else random_features
+        make = tile_features if checks.one_of("features", kind, KINDS) == "tiles" else random_features
         self.features = make(shape, dim, seed=checks.integer("features_seed", seed, 0)).astype(np.float32)
         self.observation_space = spaces.Box(-np.inf, np.inf, (dim,), np.float32)
 
@@ -186,11 +183,6 @@ class FrozenLakeFeaturesEnv(_FeatureObservations, FrozenLakeEnv):
         is_slippery: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        super().__init__(render_mode=render_mode, map_name=_known_map(map_name), is_slippery=is_slippery)
+        checks.one_of("map_name", map_name, MAPS)
+        super().__init__(render_mode=render_mode, map_name=map_name, is_slippery=is_slippery)
         self.observe_features((self.nrow, self.ncol), dim, features, features_seed)
-
-
-def _known_map(name: str) -> str:
-    if name not in MAPS:
-        raise ValueError(f"map_name={name!r}: unknown{checks.closest(name, MAPS)} (known: {', '.join(MAPS)})")
-    return name

@@ -40,9 +40,7 @@ class RewardNoiseSpec:
     std: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            hint = checks.closest(self.kind, KINDS)
-            raise ValueError(f"reward_noise kind {self.kind!r}: unknown{hint} (known: {', '.join(KINDS)})")
+        checks.one_of("reward_noise kind", self.kind, KINDS)
         checks.number("reward_noise", self.std)
 
     @classmethod

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from .backends.arrays import Observations, StepArrays, array_step
 from .compiled import load_kernel
@@ -26,19 +27,32 @@ class VecNormalize(StatefulNormalizer):
     be inside. The running statistics refuse NaN and infinities: ValueError naming the environment's index.
     """
 
+    obs_rms: Any
+    ret_rms: Any
+    old_obs: Any
     _flat = False  # whether observations are arrays [N, D] of floats, which the kernel takes
 
     def __init__(self, venv: VecEnv, *args: Any, **kwargs: Any) -> None:
         super().__init__(venv, *args, **kwargs)
-        if self.norm_obs:
-            self.obs_rms: Any = (
-                {key: FiniteMeanStd(f"observation {key!r}", rms.mean.shape) for key, rms in self.obs_rms.items()}
-                if isinstance(self.obs_rms, dict)
-                else FiniteMeanStd("observation", self.obs_rms.mean.shape)
-            )
-        self.ret_rms: Any = FiniteMeanStd("discounted return", ())
         space = venv.observation_space
         self._flat = isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype.char in "fd"
+
+    def reset(self) -> Any:
+        """Start N episodes; their first observations count in the statistics."""
+        self.old_obs, self.returns = self.venv.reset(), np.zeros(self.num_envs)
+        if self.training and self.norm_obs:
+            self._update_observations(self.old_obs)
+        return self._normalized(self.old_obs)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """SB3's (observations, rewards, dones, infos), by the code of the array step."""
+        self.old_obs, self.old_reward, dones, infos = self.venv.step_wait()
+        observations, rewards = self._normalize(self.old_obs, self.old_reward)
+        for row in np.flatnonzero(dones).tolist():
+            if "terminal_observation" in infos[row]:
+                infos[row]["terminal_observation"] = self.normalize_obs(infos[row]["terminal_observation"])
+        self.returns[dones] = 0
+        return observations, rewards, dones, infos
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`. Last observations are normalised as the others are."""
@@ -96,13 +110,15 @@ class VecNormalize(StatefulNormalizer):
     def _update_observations(self, observations: Observations) -> None:
         if isinstance(observations, dict):
             for key, rms in self.obs_rms.items():
-                rms.update(observations[key])
+                _take_in(rms, f"observation {key!r}", observations[key])
         else:
-            self.obs_rms.update(observations)
+            _take_in(self.obs_rms, "observation", observations)
 
     def _update_reward(self, reward: np.ndarray) -> None:
         require_finite("reward", reward)
-        super()._update_reward(reward)
+        returns = self.returns * self.gamma + reward
+        _take_in(self.ret_rms, "discounted return", returns)
+        self.returns = returns
 
     def _normalized(self, observations: Observations) -> Observations:
         """As `normalize_obs`, without its deep copy."""
@@ -113,25 +129,20 @@ class VecNormalize(StatefulNormalizer):
         return self._normalize_obs(observations, self.obs_rms).astype(np.float32)
 
 
-class FiniteMeanStd(RunningMeanStd):
-    """SB3's running mean and variance, which refuses a batch [N, ...] with a NaN or an infinity in it."""
+def _take_in(rms: RunningMeanStd, quantity: str, batch: np.ndarray) -> None:
+    """`rms.update(batch)` [N, ...] to the bit, but for numbers that are not finite: NonFiniteError.
 
-    def __init__(self, quantity: str, shape: tuple[int, ...]) -> None:
-        super().__init__(shape=shape)
-        self.quantity = quantity
-
-    def update(self, arr: np.ndarray) -> None:
-        """Take in a batch. NonFiniteError naming the first environment whose row is not finite."""
-        require_finite(self.quantity, arr)
-        # The arithmetic of np.mean and np.var to the bit, without their overhead: half the cost of a small step.
-        n = len(arr)
-        mean = np.add.reduce(arr, axis=0) / n
-        deviation = arr - mean
-        self.update_from_moments(mean, np.add.reduce(deviation * deviation, axis=0) / n, n)
+    It does without np.mean and np.var, whose overhead is half the cost of a small step.
+    """
+    require_finite(quantity, batch)
+    n = len(batch)
+    mean = np.add.reduce(batch, axis=0) / n
+    deviation = batch - mean
+    rms.update_from_moments(mean, np.add.reduce(deviation * deviation, axis=0) / n, n)
 
 
 def require_finite(quantity: str, batch: Observations) -> None:
-    """ValueError naming the first row of [N, ...] that holds a NaN or an infinity."""
+    """NonFiniteError naming the first row of [N, ...] that holds a NaN or an infinity."""
     if isinstance(batch, dict):
         for key, part in batch.items():
             require_finite(f"{quantity} {key!r}", part)

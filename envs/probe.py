@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from .checks import closest
+from . import checks
 
 _BOX_TARGET = 0.5
 _MULTI_DISCRETE_TARGET = np.array([1, 2])
@@ -36,12 +36,6 @@ def _observation_spaces() -> dict[str, spaces.Space]:
     return {"vector": number, "dict": spaces.Dict({"constant": constant, "number": number})}
 
 
-def _chosen(name: str, value: str, kinds: dict[str, spaces.Space]) -> spaces.Space:
-    if value not in kinds:
-        raise ValueError(f"{name}={value!r}: unknown{closest(value, kinds)} (known: {', '.join(kinds)})")
-    return kinds[value]
-
-
 class ProbeConstant(gymnasium.Env[Any, Any]):
     """One step, reward 1, whatever is done: V = 1. A loss or an optimiser that is broken fails here.
 
@@ -58,8 +52,9 @@ class ProbeConstant(gymnasium.Env[Any, Any]):
 
     def __init__(self, actions: str = "discrete", observations: str = "vector", render_mode: str | None = None) -> None:
         self.actions, self.observations, self.render_mode = actions, observations, render_mode
-        self.action_space = _chosen("actions", actions, _action_spaces())
-        self.observation_space = _chosen("observations", observations, _observation_spaces())
+        action_spaces, observation_spaces = _action_spaces(), _observation_spaces()
+        self.action_space = action_spaces[checks.one_of("actions", actions, action_spaces)]
+        self.observation_space = observation_spaces[checks.one_of("observations", observations, observation_spaces)]
         self.observed = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

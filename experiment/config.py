@@ -87,12 +87,13 @@ class RunConfig:
             return {"gamma": self.hyperparams["gamma"]} | given
         return self.normalize
 
-    def protocol(self) -> dict[str, Any]:
-        """What a step, an episode and a reward are in training, for Atari games; empty for others."""
+    def protocol(self, *, training: bool = True) -> dict[str, Any]:
+        """What a step, an episode and a reward are in training or evaluation, for Atari games; empty for others."""
         import envs
 
         return envs.protocol(
             self.env,
+            training=training,
             sticky_actions=self.sticky_actions,
             frame_stack=self.frame_stack,
             max_episode_steps=self.max_episode_steps,

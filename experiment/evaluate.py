@@ -16,7 +16,7 @@ from .config import RunConfig
 from .errors import CommandError, ExitCode, usage
 from .run_folder import file_name, run_numbers, write_atomically
 from .scores import Score, score, to_json
-from .train import is_deterministic, make_eval_env, set_threads
+from .train import is_deterministic, make_eval_env, print_protocol, set_threads
 
 
 def evaluate(args: argparse.Namespace) -> ExitCode:
@@ -33,9 +33,11 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     folder = find_run(args.log_folder, args.algo, args.env, args.exp_id)
     checkpoint = folder / ("best_model.zip" if args.load_best else f"{file_name(args.env)}.zip")
     if not checkpoint.is_file():
-        raise CommandError(ExitCode.NO_INPUT, f"{checkpoint}: no such checkpoint")
+        hint = ", it is written by the evaluations during training (--eval-freq)" if args.load_best else ""
+        raise CommandError(ExitCode.NO_INPUT, f"{checkpoint}: no such checkpoint{hint}")
     config = config_of(folder, args.algo, args.env)
-    if args.video and not os.environ.get("DISPLAY"):  # before either library is loaded; their defaults need a display
+    # Before either library is loaded: on Linux their defaults need a display.
+    if args.video and sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     set_threads(config)
@@ -50,7 +52,7 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     finally:
         env.close()
     video = None if film is None else film.save(folder / "videos", f"{checkpoint.stem}-seed{args.seed}")
-    report(args, checkpoint, result, deterministic, video)
+    report(args, checkpoint, result, deterministic, config.protocol(training=False), video)
     return ExitCode.OK
 
 
@@ -134,14 +136,23 @@ class Film:
         return folder / f"{name}-episode-0.mp4"
 
 
-def report(args: argparse.Namespace, checkpoint: Path, result: Score, deterministic: bool, video: Path | None) -> None:
+def report(
+    args: argparse.Namespace,
+    checkpoint: Path,
+    result: Score,
+    deterministic: bool,
+    protocol: dict[str, Any],
+    video: Path | None,
+) -> None:
     """Print the result, or write it as JSON to a file or to stdout."""
     values = {"algo": args.algo, "env": args.env, "checkpoint": str(checkpoint), "seed": args.seed}
-    values |= {"deterministic": deterministic, "video": None if video is None else str(video)}
+    values |= {"deterministic": deterministic, "video": None if video is None else str(video), "protocol": protocol}
     if args.json == "-":
         sys.stdout.write(to_json(values | result.to_dict()))
         return
-    print(f"{checkpoint}, {'deterministic' if deterministic else 'stochastic'} actions\n{result}")
+    print(f"{checkpoint}, {'deterministic' if deterministic else 'stochastic'} actions")
+    print_protocol(protocol)
+    print(result)
     if video is not None:
         print(f"video: {video}")
     if args.json is not None:

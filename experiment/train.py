@@ -36,8 +36,7 @@ def train(config: RunConfig, args: argparse.Namespace, argv: list[str]) -> ExitC
             raise
         if args.verbose:
             print(f"{type(model).__name__} on {config.env}, seed {config.seed}, in {run.path}", flush=True)
-            if rules := config.protocol():
-                print("protocol: " + ", ".join(f"{name} {value}" for name, value in rules.items()), flush=True)
+            print_protocol(config.protocol())
         try:
             final = learn(config, args, run, model, eval_env, stop)
         except BaseException as error:
@@ -51,6 +50,12 @@ def train(config: RunConfig, args: argparse.Namespace, argv: list[str]) -> ExitC
             )
         report(config, args, run, final, events)
     return ExitCode.OK
+
+
+def print_protocol(rules: dict[str, Any]) -> None:
+    """In one line; nothing for environments without one."""
+    if rules:
+        print("protocol: " + ", ".join(f"{name} {value}" for name, value in rules.items()), flush=True)
 
 
 def set_threads(config: RunConfig) -> None:

@@ -147,7 +147,7 @@ def check_header(state: Any, kind: str, n_envs: int) -> None:
     if not isinstance(state, dict) or "format" not in state:
         raise ValueError("state: not what get_state of a vector environment returns")
     for name, here in (("format", FORMAT), ("kind", kind), ("n_envs", n_envs)):
-        require_equal(name, state[name], here)
+        require_equal(name, state.get(name), here)
 
 
 def joined(states: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import cv2
+import gymnasium
 import numpy as np
 import pytest
+from stable_baselines3.common.atari_wrappers import WarpFrame
 from stable_baselines3.common.vec_env import VecEnv
 
-from envs import make_vec, protocol
+from envs import make_vec, protocol, resolve_id
 
 IDS = ("ALE/Pong-v5", "PongNoFrameskip-v4")
 
@@ -159,3 +164,23 @@ def test_fire_reset_on_request() -> None:
 def test_bad_protocols(env_id: str, kwargs: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_vec(env_id, **kwargs)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("game", "largest", "share"), [("Breakout", 0, 0.0), ("Pong", 16, 0.005)])
+def test_sb3s_frames_differ_by_the_order_of_maximum_and_greyscale(game: str, largest: int, share: float) -> None:
+    resolve_id(f"{game}NoFrameskip-v4")  # registers Atari
+    emulator: Any = gymnasium.make(f"{game}NoFrameskip-v4").unwrapped
+    emulator.reset(seed=0)
+    rng, differences = np.random.default_rng(0), []
+    warp = WarpFrame(gymnasium.make(f"{game}NoFrameskip-v4"))
+    for _ in range(200):
+        action, colours, greys = rng.integers(emulator.action_space.n), [], []
+        for _ in range(4):
+            emulator.step(action)
+            colours.append(emulator.ale.getScreenRGB())
+            greys.append(emulator.ale.getScreenGrayscale())
+        theirs = warp.observation(np.maximum(*colours[-2:]))[:, :, 0]
+        ours = cv2.resize(np.maximum(*greys[-2:]), (84, 84), interpolation=cv2.INTER_AREA)
+        differences.append(np.abs(theirs.astype(int) - ours))
+    assert np.max(differences) == largest
+    assert np.mean(np.array(differences) > 0) <= share

@@ -189,6 +189,9 @@ def test_statistics_of_sb3_can_be_taken_over() -> None:
     vec_env.sync_envs_normalization(theirs, ours)
     observations = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(ours.normalize_obs(observations), theirs.normalize_obs(observations))
+    again = make_vec("CartPole-v1", 2, 1, normalize=True)
+    again.set_state(ours.get_state())  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(again.obs_rms.mean, theirs.obs_rms.mean)  # type: ignore[attr-defined]
 
 
 def test_saved_and_loaded(tmp_path: Path, path: str) -> None:

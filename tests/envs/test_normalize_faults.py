@@ -59,10 +59,15 @@ class Faulty(gymnasium.Env[Any, Any]):
     ("what", "message"), [("observed", "observation of environment 1"), ("paid", "reward of environment 1")]
 )
 @pytest.mark.parametrize("by_arrays", [True, False])
+@pytest.mark.parametrize("taken_over", [False, True])
 def test_non_finite_numbers_are_refused_and_leave_no_trace(
-    bad: float, what: str, message: str, by_arrays: bool, path: str
+    bad: float, what: str, message: str, by_arrays: bool, taken_over: bool, path: str
 ) -> None:
     venv = VecNormalize(InProcessVecEnv([Faulty, partial(Faulty, **{what: bad})]))
+    if taken_over:
+        theirs = vec_env.VecNormalize(InProcessVecEnv([Faulty, Faulty]))
+        theirs.reset()
+        vec_env.sync_envs_normalization(theirs, venv)
     venv.reset()
     step = venv.step_arrays if by_arrays else venv.step
     for _ in range(2):

@@ -83,6 +83,7 @@ def older(state: dict[str, Any]) -> dict[str, Any]:
         ),
         (lambda: older(saved("Hopper-v5", 1, 0, "dummy")), ("Hopper-v5", 1, 0, "dummy"), "with mujoco 2.1, this is"),
         (lambda: {"observations": 1}, ("CartPole-v1", 1, 0), "not what get_state"),
+        (lambda: {"format": 1}, ("CartPole-v1", 1, 0), "kind was None, it is 'environments'"),
     ],
 )
 def test_states_that_do_not_fit(state: Callable[[], Any], target: tuple[Any, ...], message: str) -> None:
