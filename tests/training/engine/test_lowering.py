@@ -116,8 +116,22 @@ def test_autograd_takes_over_with_a_reason(twist: Any, reason: str) -> None:
     Exact(loss, made_up).assert_agrees(gradient, made_up)
 
 
-def test_statistics_of_the_advantages_lower() -> None:
-    loss = peculiar(lambda r, a: -r * (a - a.mean()) / a.square().mean().sqrt() * len(a))
+@pytest.mark.parametrize(
+    "twist",
+    [
+        lambda r, a: -r * (a - a.mean()) / a.square().mean().sqrt() * len(a),
+        lambda r, a: -r * torch.softmax(a, 0) * len(a) + (a - a.logsumexp(0)) * r.square(),
+        lambda r, a: torch.tanh(r) * a.abs() + torch.sigmoid(r * a) + torch.nn.functional.softplus(r),
+        lambda r, a: torch.exp2(r) + torch.rsqrt(1 + r * r) + (2 + r.square()).reciprocal() * a.sign(),
+        lambda r, a: (r + 9).pow(1.5) + torch.xlogy(a.square(), 1 + r.square()) + r.clamp_max(0.1) + r.sgn(),
+        lambda r, a: torch.addcmul(r, a, r, value=0.5) + r.masked_fill(a < 0, 0.0) - torch.rsub(r, a, alpha=2),
+        lambda r, a: torch.stack([r, a * r, r.exp()], -1).logsumexp(-1) + torch.stack([r, a], -1).flip(-1)[:, 0],
+        lambda r, a: torch.where((a > 0) & ~(r > 0.1) | (r < -1), r, a * r) + torch.stack([r, r * a], -1).mean(-1),
+        lambda r, a: torch.softmax(torch.stack([r, a * r, r + 1], -1), -1).norm(dim=-1),
+    ],
+)
+def test_what_else_lowers(twist: Any) -> None:
+    loss = peculiar(twist)
     gradient = make_gradient(loss, "numpy")
     assert (gradient.executor, gradient.reason) == ("numpy", "")
     made_up = example(loss, 64, 80)

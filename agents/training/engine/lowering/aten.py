@@ -98,13 +98,15 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sgn": partial(_plain, "sign"),
     "sign": partial(_plain, "sign"),
     "sigmoid": _sigmoid,
+    "sigmoid_backward": lambda g, grad, y: g("mul", grad, g("mul", y, g("sub", 1.0, y))),
+    "tanh_backward": lambda g, grad, y: g("mul", grad, g("sub", 1.0, g("mul", y, y))),
     "softplus": _softplus,
     "softplus_backward": lambda g, grad, x, beta, threshold: g("mul", grad, _sigmoid(g, x)),
     "log_sigmoid_forward": _log_sigmoid,
     "log_sigmoid_backward": _log_sigmoid_backward,
     "xlogy": _xlogy,
     "tanh": lambda g, x: g("sub", 1.0, g("div", 2.0, g("add", g("exp", g("mul", x, 2.0)), 1.0))),
-    "_to_copy": lambda g, x, **_: x,
+    **dict.fromkeys(("to", "_to_copy"), lambda g, x, *_, **__: x),
 }
 
 

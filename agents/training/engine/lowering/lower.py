@@ -84,7 +84,7 @@ class LoweredGradient:
         n = len(rows)
         out = self._buffers.get(n)
         if out is None:
-            parameters, values = (np.empty_like(arrays[name], np.float32) for name in ("parameters", "values"))
+            parameters, values = (np.empty(arrays[name].shape, np.float32) for name in ("parameters", "values"))
             out = self._buffers[n] = Gradient(parameters, values, np.empty(len(self.metric_names) + 1))
         handed = self._nothing
         if self._minibatch.steps:

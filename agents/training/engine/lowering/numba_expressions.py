@@ -7,7 +7,6 @@ from .graph import LoweringError, Node
 HEADER = """\
 import math
 
-
 import numpy as np
 from numba import njit
 

@@ -17,11 +17,10 @@ NO_NUMBERS = np.zeros(0)
 
 
 class Stages(NamedTuple):
-    """Nodes that one stage hands to the later ones; those of the last are all that is left."""
+    """Nodes that one stage hands to the later ones; the last computes all that is left."""
 
     rollout: list[Node]  # from the rollout's columns and the scalars alone
     minibatch: list[Node]  # what looks at all rows at once, or calls the f-softargmax
-    outputs: list[Node]
 
 
 def split(outputs: list[Node]) -> Stages:
@@ -35,7 +34,7 @@ def split(outputs: list[Node]) -> Stages:
     whole = [node for node in order if node not in early and (_is_number(node) or node.op == "softargmax")]
     middle = dict.fromkeys(needed(whole, early))
     late = [node for node in order if node not in early and node not in middle]
-    return Stages(_handed(early, [*middle, *late], outputs), _handed(middle, late, outputs), outputs)
+    return Stages(_handed(early, [*middle, *late], outputs), _handed(middle, late, outputs))
 
 
 def _is_number(node: Node) -> bool:
