@@ -92,7 +92,7 @@ def metrics_of(loss: MinibatchLoss, losses: SampleLosses, parameters: Tensor, ba
 
 
 def gradient_norms(objective: Tensor, parameters: Tensor) -> Tensor:
-    """Norms [B] of d loss_i / d parameters_i from the sum of the objective's losses: `negative_share` is made of them."""
+    """Norms [B] of d loss_i / d parameters_i from the sum of the objective's losses, for `negative_share`."""
     (gradients,) = torch.autograd.grad(objective, parameters, retain_graph=True)
     return gradients.norm(dim=-1)
 

@@ -123,7 +123,7 @@ def test_autograd_takes_over_with_a_reason(twist: Any, reason: str) -> None:
         lambda r, a: -r * torch.softmax(a, 0) * len(a) + (a - a.logsumexp(0)) * r.square(),
         lambda r, a: torch.tanh(r) * a.abs() + torch.sigmoid(r * a) + torch.nn.functional.softplus(r),
         lambda r, a: torch.exp2(r) + torch.rsqrt(1 + r * r) + (2 + r.square()).reciprocal() * a.sign(),
-        lambda r, a: (r + 9).pow(1.5) + torch.xlogy(a.square(), 1 + r.square()) + r.clamp_max(0.1) + r.sgn(),
+        lambda r, a: (r + 9).pow(1.5) + torch.xlogy(a.square(), 1 + r.square()) + r.clamp_max(0.1) * a.sgn(),
         lambda r, a: torch.addcmul(r, a, r, value=0.5) + r.masked_fill(a < 0, 0.0) - torch.rsub(r, a, alpha=2),
         lambda r, a: torch.stack([r, a * r, r.exp()], -1).logsumexp(-1) + torch.stack([r, a], -1).flip(-1)[:, 0],
         lambda r, a: torch.where((a > 0) & ~(r > 0.1) | (r < -1), r, a * r) + torch.stack([r, r * a], -1).mean(-1),
