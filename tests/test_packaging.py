@@ -118,7 +118,12 @@ def readable(path: Path) -> str:
 def test_module_is_documented_and_executes_no_data(module: Path) -> None:
     tree = ast.parse(module.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree) or re.match(r"_(?!_init__)", module.name)
-    assert not [offence for node in ast.walk(tree) if (offence := executes_data(node))]
+    offences = {offence for node in ast.walk(tree) if (offence := executes_data(node))}
+    assert offences == RUNS_WHAT_IT_WROTE.get(relative(module), set())
+
+
+#: The one module that runs source which the program itself has just generated, never what it reads from a file.
+RUNS_WHAT_IT_WROTE = {"agents/training/engine/lowering/modules.py": {"exec"}}
 
 
 def executes_data(node: ast.AST) -> str:

@@ -43,26 +43,28 @@ class Contender:
     library: str  # "sb3", "mirrorzoo", or "steps": the bare environment, random actions
     algorithm: str = "ppo"
     arguments: tuple[tuple[str, Any], ...] = ()
-    cnn: bool | None = None  # only tasks with images (True) or without (False)
+    only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions
 
     def takes_part(self, task: Task) -> bool:
         """Whether the contender can run the task."""
-        return self.cnn is None or self.cnn == (task.policy == "CnnPolicy")
+        images, continuous = task.policy == "CnnPolicy", task.env.startswith("HalfCheetah")
+        kinds = {"images" if images else "vectors", "continuous" if continuous else "discrete"}
+        return not self.only or self.only in kinds
 
 
-def _ours(algorithm: str = "ppo", cnn: bool | None = None, **arguments: Any) -> Contender:
-    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), cnn)
+def _ours(algorithm: str = "ppo", only: str = "", **arguments: Any) -> Contender:
+    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), only)
 
 
-TSALLIS = {"head": "tsallis:0.5"}
 CONTENDERS: dict[str, Contender] = {
     "sb3 ppo": Contender("sb3"),
     "ppo": _ours(),
-    "ppo, torch engine": _ours(engine="torch", cnn=False),
-    "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, cnn=True),
+    "ppo, torch engine": _ours(engine="torch", only="vectors"),
+    "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images"),
     "spma": _ours("spma", max_grad_norm=0.5),
     "lco-kld": _ours("lco"),
     "mdpo": _ours("mdpo", n_critic_updates=0, clip_range_vf=None),
-    "ppo, tsallis:0.5": _ours(policy_kwargs=TSALLIS),
+    "ppo, tsallis:0.5": _ours(policy_kwargs={"head": "tsallis:0.5"}, only="discrete"),
+    "ppo, q_gaussian:0.5": _ours(policy_kwargs={"head": "q_gaussian:0.5"}, only="continuous"),
     "bare steps": Contender("steps"),
 }

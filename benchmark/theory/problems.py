@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -25,6 +27,17 @@ def random_bandit(n_arms: int, seed: int, min_gap: float = 0.0) -> FiniteMDP:
         first, second = np.sort(means)[:-3:-1]
         if first - second >= min_gap:
             return bandit(means)
+
+
+def side_by_side(bandits: Sequence[FiniteMDP]) -> FiniteMDP:
+    """Bandits of K arms as the states [S] of one process with gamma = 0, each as likely: rules run on all at once.
+
+    V(rho) is their mean, so the gradient of each is divided by S.
+    """
+    r = np.concatenate([one.r for one in bandits])
+    n_states, n_arms = r.shape
+    weights = np.full(n_states, 1.0 / n_states)
+    return FiniteMDP(np.broadcast_to(weights, (n_states, n_arms, n_states)), r, 0.0, weights)
 
 
 def random_mdp(n_states: int, n_actions: int, seed: int, gamma: float = 0.9) -> FiniteMDP:

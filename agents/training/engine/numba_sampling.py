@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...geometry.kernels import log_softargmax_rows
 from .jit import compiled
 
 
@@ -42,3 +43,12 @@ def softmax_weights(scores, temperature, weights):
         best = scores[m].max()
         for a in range(scores.shape[1]):
             weights[m, a] = np.exp((scores[m, a] - best) / temperature)
+
+
+@compiled("contract")
+def dense_weights(scores, alpha, scale, weights):
+    """Probabilities of the Tsallis softargmax (alpha < 1) of scores [M, A]."""
+    log_softargmax_rows(scores, alpha, scale, weights)
+    for m in range(len(scores)):
+        for a in range(scores.shape[1]):
+            weights[m, a] = np.exp(weights[m, a])

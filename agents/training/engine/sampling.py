@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -88,12 +89,19 @@ class FactorSampler:
             low, high = np.array(head.low, np.float32), np.array(head.high, np.float32)
             self._grid = low, (high - low) / np.float32(head.n_bins - 1)
         self._draw, self._weights = _draw, self._torch_weights
-        if isinstance(head, CategoricalHead) and head.divergence == KL() and head.reference is None:
-            self._softmax_weights, self._weights = _softmax_weights, self._softmax
+        self._rows = _equal_factors(head)
+        form, softmax = head.divergence.tsallis_form, head.divergence == KL()
+        self._operator: Callable[..., None] = _softmax_weights
+        self._operands: tuple[float, ...] = (head.temperature,)
+        if self._rows is not None and softmax:
+            self._weights = self._own_weights
         if executor == "numba":
-            from .numba_sampling import draw, softmax_weights
+            from .numba_sampling import dense_weights, draw, softmax_weights
 
-            self._draw, self._softmax_weights = draw, softmax_weights
+            self._draw, self._operator = draw, softmax_weights
+            if self._rows is not None and form is not None and form[0] < 1:
+                self._operator, self._weights = dense_weights, self._own_weights
+                self._operands = form[0], form[1] * head.temperature
 
     def noise(self, n_steps: int, n_envs: int) -> np.ndarray:
         """A uniform number per factor."""
@@ -107,9 +115,12 @@ class FactorSampler:
         actions[...] = values.reshape(actions.shape)
         return values.reshape(-1, *self.shape)
 
-    def _softmax(self, parameters: np.ndarray) -> np.ndarray:
-        weights = np.empty(parameters.shape, np.float32)
-        self._softmax_weights(parameters, self.head.temperature, weights)
+    def _own_weights(self, parameters: np.ndarray) -> np.ndarray:
+        """Weights [N K, A] of equal factors."""
+        assert self._rows is not None
+        scores = self._rows(parameters)
+        weights = np.empty(scores.shape, np.float32)
+        self._operator(scores, *self._operands, weights)
         return weights
 
     def _torch_weights(self, parameters: np.ndarray) -> np.ndarray:
@@ -123,6 +134,19 @@ class FactorSampler:
     def _values(self, index: np.ndarray) -> np.ndarray:
         """Indices [N, K] as actions; a binned head's values lie on a grid."""
         return index if self._grid is None else self._grid[0] + index.astype(np.float32) * self._grid[1]
+
+
+def _equal_factors(head: Any) -> Callable[[np.ndarray], np.ndarray] | None:
+    """How parameters [N, P] are read as scores [N K, A] of factors of equal size; None where they are not that."""
+    if isinstance(head, CategoricalHead) and head.reference is None:
+        return lambda parameters: parameters
+    if isinstance(head, BinaryHead):
+        return lambda parameters: np.stack([np.zeros_like(parameters), parameters], -1).reshape(-1, 2)
+    sizes = {head.n_bins} if isinstance(head, BinnedHead) else set(getattr(head, "sizes", ()))
+    if len(sizes) != 1 or getattr(head, "ordinal", False):
+        return None
+    size = sizes.pop()
+    return lambda parameters: parameters.reshape(-1, size)
 
 
 def _draw(weights: np.ndarray, noise: np.ndarray, index: np.ndarray) -> None:

@@ -137,5 +137,10 @@ def test_the_page_gets_the_findings(folder: Path, tmp_path: Path, capsys: pytest
     assert table.update(folder, page=page) == 1
 
 
+@pytest.mark.parametrize("name", [path.stem for path in sorted(results.RESULTS.glob("*.json"))])
+def test_the_committed_results_are_those_of_the_committed_experiments(name: str) -> None:
+    assert results.is_current(name, False, results.RESULTS), f"run: python -m benchmark theory run {name}"
+
+
 def test_the_committed_page_shows_the_committed_findings() -> None:
     assert table.update(results.RESULTS, check=True) == 0
