@@ -110,7 +110,7 @@ def _findings(rows: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[F
     ]
     return [
         Finding(
-            "with few features SPMA is ahead of MDPO",
+            "with few features SPMA is ahead of MDPO (here: Gymnasium's grids, tile features, exact values)",
             HOLDS if best_few else "holds under equal c <= 1 for both" if best_all else FAILS,
             f"V* - V left of the start after {settings['n_updates']} updates, SPMA / MDPO, m = {few}: equal c <= 1: "
             f"{both(equal, few, small)}; each with its best c, MDPO up to {max(settings['grids']['MDPO']):g}: "
@@ -141,7 +141,7 @@ def _findings(rows: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[F
             + f"; SPMA with m = {many} is ahead of it in {len(search)} of {len(cells)}",
         ),
         Finding(
-            "the error that stays is one of the features",
+            "fewer features leave a larger error",
             HOLDS if len(closer) == len(settings["features"]) else FAILS,
             f"left by SPMA, m = {many}: "
             + "; ".join(

@@ -162,7 +162,7 @@ def _findings(rows: list[dict[str, Any]], lake: tuple[float, float], settings: M
     best = {rule: [_best(rows, name, rule) for name in names] for rule in ("SPMA", "SPMA, capped", "NPG", "SPG")}
     behind = [i for i in range(len(names)) if best["SPG"][i] < best["SPMA"][i]]
     behind_capped = [i for i in range(len(names)) if best["SPG"][i] < best["SPMA, capped"][i]]
-    theory = [row["to_1e-3"] for row in rows if row["rule"] == "SPG" and row["step"] < 1e-2]
+    theory = [row["to_1e-3"] for row in rows if row["rule"] == "SPG" and row["step"] not in settings["spg_steps"]]
     return [
         Finding(
             "on MDPs SPMA with eta = 1 - gamma converges linearly, at the rate of the natural policy gradient",
