@@ -152,12 +152,13 @@ def _findings(
 def _draw(lines: Mapping[tuple[str, str, str], Array], tsallis: Array, settings: Mapping[str, Any]) -> Any:
     figure, axes = panels(2)
     for one, task in zip(axes, ("bandit", "MDP"), strict=True):
+        one.plot(*thinned(lines[task, "dense exact", "kld"][1:]), "k-", label="dense, exact, any loss")
         for color, match in enumerate(MATCHES):
-            for form, style in (("dense exact", "-"), ("sparse exact", "--"), ("dense inner steps", ":")):
+            for form, style in (("sparse exact", "--"), ("dense inner steps", ":")):
                 if (task, form, match) in lines:
-                    curve_ = thinned(lines[task, form, match][1:])
-                    one.plot(*curve_, f"C{color}{style}", label=f"{form.replace(' exact', '')}, {match}")
-    axes[0].plot(*thinned(tsallis[1:]), "k-.", label=f"dense, Tsallis {settings['alpha']:g} head")
+                    label = f"{form.replace(' ', ', ', 1)}, {match}"
+                    one.plot(*thinned(lines[task, form, match][1:]), f"C{color}{style}", lw=3 - color, label=label)
+    axes[0].plot(*thinned(tsallis[1:]), "C3-.", label=f"dense, exact, Tsallis {settings['alpha']:g} head")
     for one, title in zip(axes, (f"{len(settings['means'])}-armed bandit", "random MDP"), strict=True):
         one.set(
             xscale="log",

@@ -93,18 +93,12 @@ def _findings(rows: list[dict[str, Any]], settings: Mapping[str, Any]) -> list[F
 def _draw(curves: Mapping[float, Array], settings: Mapping[str, Any]) -> Any:
     figure, axes = panels(1, width=6.0)
     for color, (a, logs) in enumerate(curves.items()):
-        for arm, style in ((0, "-"), (2, "--")):
-            times, line = thinned(np.exp(logs[1:, arm]))
-            axes.plot(
-                times,
-                line,
-                f"C{color}{style}",
-                lw=2 - arm / 2,
-                label=f"arm {arm + 1}, a = {a:g}, c = {a / settings['p']:g}",
-            )
+        label = f"arm 1, a = {a:g}, c = {a / settings['p']:g}"
+        axes.plot(*thinned(np.exp(logs[1:, 0])), f"C{color}", label=label)
+    axes.plot(*thinned(np.exp(logs[1:, 2])), "k--", label="arm 3, any a")
     axes.set(xscale="log", yscale="log", xlabel=f"updates, eta = {settings['eta']:g}", ylabel="probability of the arm")
     axes.set_title("arm 1 is the best; trapped at arm 2 if c > 1")
-    legend(axes, fontsize=7, ncols=2)
+    legend(axes)
     return figure
 
 

@@ -25,15 +25,7 @@ from agents.tabular.lin_spg import (
 from ..flow import SOFTMAX, follow, wide_starts
 from ..plots import legend, panels
 from ..registry import FAILS, HOLDS, Experiment, Finding, Outcome, Track
-
-INSTANCES = {
-    "paper 1": ([[0, -2], [-1, 0], [0, 1], [2, 0]], [9, 8, 7, 6]),
-    "paper 2": ([[0, -2], [0, 1], [-1, 0], [2, 0]], [9, 8, 7, 6]),
-    "equal error, good": ([[1.2, -3.6], [-0.2, -1.0], [-0.2, 0.3], [0.1, 0.6]], [9, 8, 7, 6]),
-    "equal error, bad": ([[-1.3, -0.7], [1.7, -0.09168962480246538], [-3.2, 0.6], [-1.3, -0.6]], [9, 8, 7, 6]),
-    "realisable": ([[0.9, -1.5], [0.6, 3.0], [0.3, 0.0], [0.0, -3.0]], [3, 2, 1, 0]),
-    "no order": ([[0, 1], [0.5, 0], [-1, 0], [1, 0]], [9, 8, 7, 6]),
-}
+from ._four_arms import INSTANCES, arms
 
 
 def run(settings: Mapping[str, Any], track: Track) -> Outcome:
@@ -60,12 +52,6 @@ def run(settings: Mapping[str, Any], track: Track) -> Outcome:
     times = {name: _times(*arms(name), arm, settings) for name, arm in (("paper 1", 0), ("paper 2", 1))}
     named = {name: _final_arms(name, settings) for name in ("paper 1", "paper 2")}
     return Outcome(rows, _findings(rows, times, named, settings), _draw(finals))
-
-
-def arms(name: str) -> tuple[Array, Array]:
-    """X [4, 2] and r [4] of an instance."""
-    X, r = INSTANCES[name]
-    return np.array(X, np.float64), np.array(r, np.float64)
 
 
 def ascend(X: Array, r: Array, theta: Array, eta: Array, n_updates: int) -> Array:
@@ -165,7 +151,8 @@ def _draw(finals: Mapping[str, tuple[Array, Array]]) -> Any:
                     label=f"arm {arm + 1}{' (best)' if not arm else ''}",
                 )
         one.set_title(name, fontsize=10)
-        legend(one, title="ends at", title_fontsize=8, fontsize=7)
+        one.set_ylim(-12, 18)
+        legend(one, title="ends at", title_fontsize=8, fontsize=7, ncols=4, loc="upper center")
     for one in axes[-1]:
         one.set_xlabel("theta_1 at the start")
     for one in axes[:, 0]:

@@ -20,7 +20,7 @@ from ..flow import SOFTMAX, direction
 from ..iterate import curve
 from ..plots import legend, panels, thinned
 from ..registry import FAILS, HOLDS, Experiment, Finding, Outcome, Track
-from .lin_spg_examples import arms
+from ._four_arms import arms
 
 COMMITTED = 1e-9  # less than this is left when a few huge steps decide everything: then nothing moves any more
 
@@ -148,9 +148,15 @@ def _draw(curves: Mapping[str, Mapping[Any, Array]], settings: Mapping[str, Any]
     figure, axes = panels(len(curves) + 1)
     for one, (name, lines) in zip(axes, curves.items(), strict=False):
         for eta, line in lines.items():
-            if eta != "normalised":
+            if eta != "normalised" and line[-1] > COMMITTED:
                 one.plot(*thinned(line[1:]), label=f"eta = {eta:.3g}")
-        one.set(xscale="log", yscale="log", ylim=(1e-10, 5), xlabel="updates T", title=name)
+        one.set(
+            xscale="log",
+            yscale="log",
+            ylim=(1e-7, 5),
+            xlabel="updates T",
+            title=f"{name}; larger steps: < {COMMITTED:g}",
+        )
         legend(one)
     for name, lines in curves.items():
         axes[-1].plot(lines["normalised"], label=name)

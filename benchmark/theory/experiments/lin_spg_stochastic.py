@@ -20,7 +20,7 @@ from ..flow import SOFTMAX
 from ..iterate import curve
 from ..plots import legend, panels, thinned
 from ..registry import FAILS, HOLDS, Experiment, Finding, Outcome, Track
-from .lin_spg_examples import arms
+from ._four_arms import arms
 
 
 def run(settings: Mapping[str, Any], track: Track) -> Outcome:

@@ -28,7 +28,7 @@ from envs.gridworlds import tile_features
 
 from .. import problems
 from ..iterate import curve
-from ..plots import legend, panels
+from ..plots import panels
 from ..registry import FAILS, HOLDS, Experiment, Finding, Outcome, Track
 
 RULES = ("SPMA", "MDPO")
@@ -180,7 +180,7 @@ def _draw(curves: Mapping[tuple[str, int, str, int], Array], settings: Mapping[s
             by_update.plot(curves[task, max(ds), rule, m], style, label=label)
         by_d.set(yscale="log", xlabel="features d", ylabel="V* - V at the end / start", title=task)
         by_update.set(yscale="log", xlabel="outer updates", title=f"{task}, d = {max(ds)}")
-        legend(by_d, fontsize=6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
 
 

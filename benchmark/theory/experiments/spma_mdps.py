@@ -215,10 +215,10 @@ def _draw(curves: Mapping[tuple[str, str], Array], rows: list[dict[str, Any]]) -
         axes[0].plot(curves[name, "SPMA"], f"C{color}-", label=name)
         axes[0].plot(curves[name, "NPG"], f"C{color}--", lw=1)
     first = next(iter(curves))[0]
-    for rule in ("SPG", "SPMA", "SPMA, capped", "NPG"):
+    for rule, style in (("SPG", "o-"), ("SPMA", "s-"), ("SPMA, capped", "D-"), ("NPG", "x--")):
         mine = [row for row in rows if row["mdp"] == first and row["rule"] == rule and not np.isnan(row["to_1e-3"])]
         mine = sorted((row for row in mine if np.isfinite(row["to_1e-3"])), key=lambda row: row["step"])
-        axes[1].plot([row["step"] for row in mine], [row["to_1e-3"] for row in mine], "o-", ms=4, label=rule)
+        axes[1].plot([row["step"] for row in mine], [row["to_1e-3"] for row in mine], style, ms=6, label=rule)
     axes[0].set(yscale="log", ylim=(1e-16, 20), xlim=(0, 8000), xlabel="updates", ylabel="max_s V* - V")
     axes[0].set_title("SPMA (full), NPG (dashed), eta = 1 - gamma")
     axes[1].set(xscale="log", yscale="log", xlabel="step size (capped SPMA: its cap)", ylabel="updates to 1e-3")
