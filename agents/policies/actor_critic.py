@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .heads import make_head
 from .images import RawNatureCNN
-from .lean_torch import keep_compiler_out
+from .lean_torch import keep_compiler_out, keep_freed_memory
 from .names import class_from_name
 from .sb3_bridge import HeadDistribution, is_finite
 
@@ -113,7 +113,8 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         super()._build(lr_schedule)
         for module in self.modules():
             if isinstance(module, RawNatureCNN):  # only now: orthogonal initialisation wants the plain order
-                module.to(memory_format=torch.channels_last)
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                keep_freed_memory()
         if self.q_critic:
             self.q_net = nn.Linear(self.mlp_extractor.latent_dim_vf, self.head.net_size)
             if self.ortho_init:
@@ -121,7 +122,7 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             # SB3 has just made the optimiser without the new layer.
             self.optimizer = self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
-    def extract_features(
+    def extract_features(  # type: ignore[override]
         self, obs: PyTorchObs, features_extractor: BaseFeaturesExtractor | None = None
     ) -> Tensor | tuple[Tensor, Tensor]:
         """As in SB3, except that `RawNatureCNN` sees the pixels as they are."""

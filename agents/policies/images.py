@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.torch_layers import NatureCNN
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from ..suggest import check_choice
@@ -40,19 +41,50 @@ class RawNatureCNN(NatureCNN):
     ) -> None:
         check_choice("precision", precision, PRECISIONS)
         super().__init__(observation_space, features_dim, normalized_image)
-        self.precision = precision
-        self._features: Any = torch.compile(self._layers) if compile else self._layers
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self._compiled: Any = torch.compile(self._from_parameters) if compile else None
+        self._kept: dict[Any, list[Tensor]] | None = None
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features [B, F] float32 of images [B, C, H, W]."""
-        half = self.precision == "bf16"
-        dtype = torch.bfloat16 if half else torch.float32
-        pixels = observations.contiguous(memory_format=torch.channels_last).to(dtype)
         scale = 1.0 if observations.is_floating_point() else 1 / 255
-        with torch.autocast(observations.device.type, torch.bfloat16) if half else nullcontext():
-            return self._features(pixels, scale).float()
+        pixels = observations.contiguous(memory_format=torch.channels_last).to(self.dtype)
+        if self._compiled is not None:
+            return self._compiled(pixels, scale).float()
+        return self._layers(pixels, self._weights(scale)).float()
 
-    def _layers(self, pixels: Tensor, scale: float) -> Tensor:
-        first = self.cnn[0]
-        hidden = functional.conv2d(pixels, first.weight * scale, first.bias, first.stride)
-        return self.linear(self.cnn[1:](hidden))
+    def _weights(self, scale: float) -> list[Tensor]:
+        """Kernels and biases as the layers take them."""
+        if self._kept is None or torch.is_grad_enabled():
+            return self._converted(scale)
+        key = (scale, *(p._version for p in self.parameters()))  # weights may be loaded, which counts as a version
+        if key not in self._kept:
+            self._kept = {key: self._converted(scale)}
+        return self._kept[key]
+
+    def _converted(self, scale: float) -> list[Tensor]:
+        first, *others = self.parameters()
+        return [first.mul(scale).to(self.dtype), *(p.to(self.dtype) for p in others)]
+
+    def _from_parameters(self, pixels: Tensor, scale: float) -> Tensor:
+        return self._layers(pixels, self._converted(scale))
+
+    def _layers(self, hidden: Tensor, weights: list[Tensor]) -> Tensor:
+        *kernels, weight, bias = weights
+        convolutions = [module for module in self.cnn if isinstance(module, nn.Conv2d)]
+        for layer, kernel, offset in zip(convolutions, kernels[::2], kernels[1::2], strict=True):
+            hidden = functional.conv2d(hidden, kernel, offset, layer.stride).relu_()
+        return functional.linear(hidden.flatten(1), weight, bias).relu_()
+
+
+@contextmanager
+def acting(policy: nn.Module) -> Iterator[None]:
+    """Within, weights of a `RawNatureCNN` are converted once, not at each pass; no optimiser may step meanwhile."""
+    networks = [module for module in policy.modules() if isinstance(module, RawNatureCNN)]
+    for network in networks:
+        network._kept = {}
+    try:
+        yield
+    finally:
+        for network in networks:
+            network._kept = None

@@ -1,10 +1,13 @@
-"""Making an optimiser without loading torch's compiler."""
+"""What torch does at a cost that nobody asked for: loading its compiler, and giving memory back to take it again."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
 
 from torch.optim import Optimizer
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def keep_compiler_out() -> None:
@@ -20,3 +23,15 @@ def keep_compiler_out() -> None:
         method = getattr(wrapper, "__wrapped__", None)
         if method is not None and not hasattr(method, "__dynamo_disable"):
             method.__dynamo_disable = method
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep up to a gigabyte that was freed, for the process; elsewhere nothing happens.
+
+    By default it returns a minibatch's activations to the system after each step, and the next one takes a page fault
+    per 4 kB of them: a twentieth of the time of a convolutional update. The peak stays what it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_TRIM_THRESHOLD, 2**30)
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # the largest that glibc takes

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
+from ..policies.images import acting
 from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .diagnostics import detailed_diagnostics
@@ -36,30 +37,33 @@ class OnPolicy(Algorithm):
         rollout_buffer.reset()
         callback.on_rollout_start()
         take_step = Stepper(env)
-        for n_steps in range(n_rollout_steps):
-            masks = None if rollout_buffer.masks is None else action_masks(env)
-            with torch.no_grad():
-                action_tensor, behaviour, values = self.policy.act(
-                    obs_as_tensor(self._last_obs, self.device), self._mask_tensor(masks)
-                )
-            actions = action_tensor.cpu().numpy()
-            transition = take_step(self._clipped(actions))
-            new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
-            infos = transition.step_infos()
-            self.num_timesteps += env.num_envs
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return False
-            self.record_episodes(transition)
-            rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
-            rollout_buffer.values[n_steps] = values.cpu().numpy()
-            if rollout_buffer.masks is not None:
-                rollout_buffer.masks[n_steps] = masks
-            rollout_buffer.add(self._last_obs, behaviour.cpu().numpy(), transition)
-            if transition.truncated.any():
-                rows = np.flatnonzero(transition.truncated)
-                rollout_buffer.next_values[n_steps, rows] = self._values(rows_of(transition.final_observations, rows))
-            self._last_obs, self._last_episode_starts = new_obs, dones
+        with acting(self.policy):
+            for n_steps in range(n_rollout_steps):
+                masks = None if rollout_buffer.masks is None else action_masks(env)
+                seen = rollout_buffer.observe(self._last_obs)
+                with torch.no_grad():
+                    action_tensor, behaviour, values = self.policy.act(
+                        obs_as_tensor(seen, self.device), self._mask_tensor(masks)
+                    )
+                actions = action_tensor.cpu().numpy()
+                transition = take_step(self._clipped(actions))
+                new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
+                infos = transition.step_infos()
+                self.num_timesteps += env.num_envs
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return False
+                self.record_episodes(transition)
+                rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
+                rollout_buffer.values[n_steps] = values.cpu().numpy()
+                if rollout_buffer.masks is not None:
+                    rollout_buffer.masks[n_steps] = masks
+                rollout_buffer.record(behaviour.cpu().numpy(), transition)
+                if transition.truncated.any():
+                    rows = np.flatnonzero(transition.truncated)
+                    final = rows_of(transition.final_observations, rows)
+                    rollout_buffer.next_values[n_steps, rows] = self._values(final)
+                self._last_obs, self._last_episode_starts = new_obs, dones
         self.compute_advantages(rollout_buffer, self._values(self._last_obs))
         callback.update_locals(locals())
         callback.on_rollout_end()

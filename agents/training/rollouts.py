@@ -85,9 +85,9 @@ class RolloutBuffer:
         shape = (n_steps, n_envs)
         self.observations: Observations
         if isinstance(observation_space, spaces.Dict):
-            self.observations = {key: _room(shape, space) for key, space in observation_space.items()}
+            self.observations = {key: _room(shape, space, device) for key, space in observation_space.items()}
         else:
-            self.observations = _room(shape, observation_space)
+            self.observations = _room(shape, observation_space, device)
         if isinstance(action_space, spaces.Box):
             self.actions = np.zeros((*shape, int(np.prod(action_space.shape))), np.float32)
         else:
@@ -112,22 +112,29 @@ class RolloutBuffer:
         self.pos = 0
         self._columns: list[TensorObservations | None] | None = None
 
-    def add(self, observations: Observations, behaviour: np.ndarray, step: Transition) -> None:
-        """Store what was seen, with what parameters the policy answered [N, P], and what came of it.
+    def observe(self, observations: Observations) -> Observations:
+        """Store the next observations [N, ...]; the policy is to act on the returned view, in order for its network."""
+        if isinstance(observations, dict):
+            for key, array in observations.items():
+                self.observations[key][self.pos] = array
+            return {key: array[self.pos] for key, array in self.observations.items()}  # type: ignore[union-attr]
+        self.observations[self.pos] = observations  # type: ignore[index]
+        return self.observations[self.pos]  # type: ignore[index]
+
+    def record(self, behaviour: np.ndarray, step: Transition) -> None:
+        """Store with what parameters the policy answered [N, P], and what came of it.
 
         Actions, masks and values have rows of their own at `pos`, to be written beforehand or once the rollout is full.
         """
         t = self.pos
-        if isinstance(observations, dict):
-            assert isinstance(self.observations, dict)
-            for key, array in observations.items():
-                self.observations[key][t] = array
-        else:
-            assert isinstance(self.observations, np.ndarray)
-            self.observations[t] = observations
         self.behaviour[t] = behaviour
         self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
         self.pos += 1
+
+    def add(self, observations: Observations, behaviour: np.ndarray, step: Transition) -> None:
+        """`observe` and `record` together."""
+        self.observe(observations)
+        self.record(behaviour, step)
 
     def get(self, batch_size: int | None = None, shuffle: bool = True) -> Iterator[Minibatch]:
         """Minibatches of all T x N transitions, in a random permutation or, without shuffling, in the order of time.
@@ -163,16 +170,19 @@ class RolloutBuffer:
     def _flat(self, value: Observations) -> TensorObservations:
         if isinstance(value, dict):
             return {key: self._flat(array) for key, array in value.items()}  # type: ignore[misc]
-        return torch.as_tensor(value.reshape(-1, *value.shape[2:]), device=self.device)
+        flat = torch.as_tensor(value.reshape(-1, *value.shape[2:]))
+        return flat.to(self.device, non_blocking=self.device.type == "cuda")
 
 
-def _room(shape: tuple[int, ...], space: spaces.Space) -> np.ndarray:
-    """Zeros for observations, [T, N, ...]; float64 as float32, which is what networks see, images channels last."""
+def _room(shape: tuple[int, ...], space: spaces.Space, device: torch.device) -> np.ndarray:
+    """Zeros [T, N, ...]; float64 as float32, which networks see, images channels last; pinned for a GPU to copy."""
     assert space.shape is not None
     if len(space.shape) == 3 and space.dtype == np.uint8:
         channels, *size = space.shape
-        return np.moveaxis(np.zeros((*shape, *size, channels), np.uint8), -1, 2)
-    return np.zeros((*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
+        zeros = np.moveaxis(np.zeros((*shape, *size, channels), np.uint8), -1, 2)
+    else:
+        zeros = np.zeros((*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
+    return torch.from_numpy(zeros).pin_memory().numpy() if device.type == "cuda" else zeros
 
 
 def take(column: TensorObservations | None, rows: Tensor) -> Any:

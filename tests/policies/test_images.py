@@ -10,7 +10,7 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import NatureCNN
 
 from agents.policies import CnnPolicy, MlpPolicy
-from agents.policies.images import RawNatureCNN
+from agents.policies.images import RawNatureCNN, acting
 
 IMAGES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
@@ -59,11 +59,57 @@ def test_bfloat16_is_near_and_gives_float32_features_and_gradients() -> None:
     assert all(p.dtype == p.grad.dtype == torch.float32 for p in ours.parameters())
 
 
+def test_second_derivatives_are_those_of_sb3() -> None:
+    found = []
+    for network, images in zip(pair(), (pixels(2).float() / 255, pixels(2)), strict=True):
+        gradients = torch.autograd.grad(network(images).square().mean(), list(network.parameters()), create_graph=True)
+        found.append(torch.autograd.grad(sum(g.square().sum() for g in gradients), list(network.parameters())))
+    for expected, ours in zip(*found, strict=True):
+        assert (expected - ours).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_weights_are_converted_once_while_acting(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    conversions, converted = [], RawNatureCNN._converted
+
+    def counted(network: RawNatureCNN, scale: float) -> list[torch.Tensor]:
+        conversions.append(scale)
+        return converted(network, scale)
+
+    monkeypatch.setattr(RawNatureCNN, "_converted", counted)
+    policy = CnnPolicy(IMAGES, spaces.Discrete(6), lambda _: 1e-2, precision=precision)
+    images, values = pixels(), []
+    start = {name: tensor.clone() for name, tensor in policy.state_dict().items()}
+    with torch.no_grad():
+        for _ in range(2):  # the weights change between rollouts
+            with acting(policy):
+                values += [policy.act(images)[2] for _ in range(3)]
+                with torch.enable_grad():
+                    policy.predict_values(images).sum().backward()
+            policy.optimizer.step()
+        with acting(policy):
+            values.append(policy.act(images)[2])
+            policy.load_state_dict(start)
+            values.append(policy.act(images)[2])
+    assert len(conversions) == 2 * 2 + 2
+    assert torch.equal(values[0], values[2])
+    assert not torch.equal(values[2], values[3])
+    assert not torch.equal(values[5], values[6])
+    assert torch.equal(values[7], values[0])
+
+
 @pytest.mark.slow
-def test_compiled_layers_agree() -> None:
-    theirs, ours = pair(compile=True)
-    images = pixels()
-    torch.testing.assert_close(ours(images), theirs(images.float() / 255), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_compiled_layers_agree(precision: str) -> None:
+    _, plain = pair(precision=precision)
+    compiled = RawNatureCNN(IMAGES, precision=precision, compile=True)
+    compiled.load_state_dict(plain.state_dict())
+    images, tolerance = pixels(), {"fp32": 1e-5, "bf16": 2e-3}[precision]
+    torch.testing.assert_close(compiled(images), plain(images), rtol=1e-5, atol=tolerance)
+    for network in (plain, compiled):
+        network(images).square().mean().backward()
+    for p, q in zip(plain.parameters(), compiled.parameters(), strict=True):
+        assert (p.grad - q.grad).abs().max() < 10 * tolerance * p.grad.abs().max()
 
 
 def test_the_policy_starts_from_sb3s_weights_and_steps_with_fused_adam() -> None:
