@@ -43,6 +43,7 @@ class Contender:
     library: str  # "sb3", "mirrorzoo", or "steps": the bare environment, random actions
     algorithm: str = "ppo"
     arguments: tuple[tuple[str, Any], ...] = ()
+    goal: tuple[float, float] | None = None  # ratios to SB3 asked for and aimed at, where not the task's
     only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions
 
     def takes_part(self, task: Task) -> bool:
@@ -52,15 +53,17 @@ class Contender:
         return not self.only or self.only in kinds
 
 
-def _ours(algorithm: str = "ppo", only: str = "", **arguments: Any) -> Contender:
-    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), only)
+def _ours(
+    algorithm: str = "ppo", only: str = "", goal: tuple[float, float] | None = None, **arguments: Any
+) -> Contender:
+    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), goal, only)
 
 
 CONTENDERS: dict[str, Contender] = {
     "sb3 ppo": Contender("sb3"),
     "ppo": _ours(),
     "ppo, torch engine": _ours(engine="torch", only="vectors"),
-    "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images"),
+    "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images", goal=(2.5, 3.3)),
     "spma": _ours("spma", max_grad_norm=0.5),
     "lco-kld": _ours("lco"),
     "mdpo": _ours("mdpo", n_critic_updates=0, clip_range_vf=None),

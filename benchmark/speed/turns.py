@@ -109,8 +109,9 @@ def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str,
         row["wall"] = statistics.median(turn.wall for turn in own)
         ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(BASELINE, []), own, strict=False)]
         row["ratio"] = statistics.median(ratios) if ratios else ""
-        training = CONTENDERS[name].library == "mirrorzoo"
-        row |= {"at_least": TASKS[task].at_least, "aim": TASKS[task].aim} if training else {"at_least": "", "aim": ""}
+        contender = CONTENDERS[name]
+        goal = contender.goal or (TASKS[task].at_least, TASKS[task].aim)
+        row |= dict(zip(("at_least", "aim"), goal if contender.library == "mirrorzoo" else ("", ""), strict=True))
         row["peak_mb"] = max(turn.peak_mb for turn in own)
         row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
         row["load"] = os.getloadavg()[0]
