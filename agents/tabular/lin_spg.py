@@ -21,8 +21,8 @@ MARGIN = 1e-7  # of unit-size weights and features: order is kept if the linear 
 class Convergence:
     """What is known about Lin-SPG from every start: `verdict` and the `reasons` for it, with all that was computed.
 
-    verdict: "proved" or "refuted" (a theorem decides), "conjectured" (general K: order and features both hold),
-    "unknown" (neither). `converges` is True, False, or None where no theorem decides.
+    verdict: "proved" or "refuted" (a theorem decides), or "unknown"; the reasons say what holds. `converges` is True,
+    False, or None where no theorem decides.
     """
 
     verdict: str
@@ -44,9 +44,11 @@ class Convergence:
 def will_converge(X: ArrayLike, r: ArrayLike, eta: float | None = None) -> Convergence:
     """Whether exact Lin-SPG with an admissible rate reaches the best arm from every start, and why.
 
-    K <= 3 is decided exactly. For more arms, reward order (by linear programme) and the pairwise feature condition
-    together are conjectured to suffice, and a best arm that no weights can rank first is refuted. The approximation
-    error decides nothing, in either direction. An `eta` beyond the admissible exact rate is warned about.
+    K <= 3 is decided exactly. For more arms a best arm that no weights can rank first is refuted, and the rest unknown:
+    reward order (by linear programme) and the pairwise feature condition together, which decide K = 3, do not suffice.
+    With x = (a, 0, 1), (0, 0, 0), (p, 1, 0), (p, -1, 0), best first, both hold, and arm 2 traps far starts if a > p > 0.
+    The approximation error decides nothing, in either direction. An `eta` beyond the admissible exact rate is warned
+    about.
 
     Raises:
         ValueError: for shapes that don't fit, fewer than two arms, or arms of equal reward.
@@ -73,7 +75,7 @@ def _decide(X: Array, r: Array, ordered: bool, violated: list[tuple[int, int]]) 
     if len(r) <= 3:
         return _decide_three(X[np.argsort(-r)], ordered, violated, reasons)
     if ordered and not violated:
-        return "conjectured", (*reasons, "more than 3 arms: both together are conjectured to suffice")
+        return "unknown", (*reasons, "more than 3 arms: both together do not suffice, some instances lose far starts")
     return "unknown", (*reasons, "more than 3 arms: neither is known to be necessary, so some starts may fail or none")
 
 
@@ -112,8 +114,8 @@ def order_preserving_weights(X: ArrayLike, r: ArrayLike) -> Array | None:
 def violated_features(X: ArrayLike, r: ArrayLike) -> list[tuple[int, int]]:
     """Pairs of arms (j, k), best < j < k in the order of r, with <x_j - x_k, x_1 - x_k> <= 0; as indices into r.
 
-    None violated is the paper's condition for 3 arms, and a conjecture for more: near the vertex of arm k only the
-    pairs with k matter, and log pi(1) / pi(k) grows by sum_j pi(j) (r(j) - r(k)) <x_j - x_k, x_1 - x_k>.
+    None violated is the paper's condition for 3 arms; for more it is not enough, although near the vertex of arm k only
+    the pairs with k matter, and log pi(1) / pi(k) grows by sum_j pi(j) (r(j) - r(k)) <x_j - x_k, x_1 - x_k>.
     """
     X, r = _arms(X, r)
     ranks = np.argsort(-r)
