@@ -46,7 +46,7 @@ def will_converge(X: ArrayLike, r: ArrayLike, eta: float | None = None) -> Conve
 
     K <= 3 is decided exactly. For more arms a best arm that no weights can rank first is refuted, and the rest unknown:
     reward order (by linear programme) and the pairwise feature condition together, which decide K = 3, do not suffice.
-    With x = (a, 0, 1), (0, 0, 0), (p, 1, 0), (p, -1, 0), best first, both hold, and arm 2 traps far starts if a > p > 0.
+    With x = (a, 0, 1), (0, 0, 0), (p, 1, 0), (p, -1, 0), best first, both hold; arm 2 traps far starts if a > p > 0.
     The approximation error decides nothing, in either direction. An `eta` beyond the admissible exact rate is warned
     about.
 
