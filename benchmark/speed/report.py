@@ -82,7 +82,7 @@ def readme_table(rows: Sequence[Row]) -> str:
         sb3, ours = own["sb3 ppo"], own["ppo"]
         label = f"{settings.env}, {settings.n_envs} x {settings.settings['n_steps']}"
         cells = f"{float(sb3['cpu']):.0f}", f"{float(ours['cpu']):.1f}", f"{float(ours['ratio']):.1f}x"
-        lines.append(f"| {label} | {' | '.join(cells)} | {', '.join(others)} |")
+        lines.append(f"| {label} | {' | '.join(cells)} | {'; '.join(others)} |")
     return "\n".join(lines)
 
 
