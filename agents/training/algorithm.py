@@ -337,4 +337,5 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
             with single_thread() if small else nullcontext():
                 return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
         finally:
-            flush_events(self.logger)
+            if hasattr(self, "_logger"):  # not if the run was refused before it had one
+                flush_events(self.logger)

@@ -93,6 +93,7 @@ class NumpyMlp:
         self._ones = lru_cache(maxsize=16)(partial(np.ones, dtype=np.float32))
         self._activations: list[np.ndarray] = []  # input, and output of each layer, of the last forward for training
 
+    @np.errstate(invalid="ignore")  # OpenBLAS computes on what lies beyond odd ends; a NaN inside is found by the norm
     def forward(self, purpose: str, inputs: np.ndarray) -> np.ndarray:
         """Outputs [B, A] for inputs [B, D]; with the purpose "train" remembered for `backward`."""
         outputs = self._buffers(purpose, len(inputs))
@@ -107,6 +108,7 @@ class NumpyMlp:
             self._activations = [inputs, *outputs]
         return x
 
+    @np.errstate(invalid="ignore")
     def backward(self, d_outputs: np.ndarray) -> None:
         """Fill the gradients from d_outputs [B, A]."""
         d = d_outputs
