@@ -131,11 +131,6 @@ class RolloutBuffer:
         self.rewards[t], self.terminated[t], self.truncated[t] = step.rewards, step.terminated, step.truncated
         self.pos += 1
 
-    def add(self, observations: Observations, behaviour: np.ndarray, step: Transition) -> None:
-        """`observe` and `record` together."""
-        self.observe(observations)
-        self.record(behaviour, step)
-
     def get(self, batch_size: int | None = None, shuffle: bool = True) -> Iterator[Minibatch]:
         """Minibatches of all T x N transitions, in a random permutation or, without shuffling, in the order of time.
 

@@ -46,14 +46,14 @@ class Collector:
         assert model._last_obs is not None
         observations: Observations = model._last_obs
         for n in range(n_steps):
-            parameters = self.trunk.actor(_rows(observations))
+            parameters = self.trunk.actor(_rows(buffer.observe(observations)))
             if not math.isfinite(np.vdot(parameters, parameters)):
                 raise FloatingPointError(
                     "the policy network's output is not finite: observations or weights hold NaN or inf"
                 )
             executed = self.sampler(parameters, noise[n], buffer.actions[n])
             transition = take_step(executed)
-            buffer.add(observations, parameters, transition)
+            buffer.record(parameters, transition)
             observations = transition.observations
             model.num_timesteps += env.num_envs
             model.record_episodes(transition)
