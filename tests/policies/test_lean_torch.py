@@ -25,4 +25,5 @@ def test_memory_freed_is_taken_again_without_page_faults() -> None:
 
     keep_freed_memory()
     faults()
-    assert faults() < 1000
+    # A block or two of the ten may find a small allocation in their place; without the setting all take their faults.
+    assert faults() < 10_000
