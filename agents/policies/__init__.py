@@ -4,6 +4,7 @@ from .actor_critic import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPol
 from .box_heads import BinnedHead, GaussianHead
 from .discrete_heads import BinaryHead, CategoricalHead, ProductHead
 from .heads import HEADS, Head, make_head, register_head
+from .shared import SharedMlp
 
 __all__ = [
     "HEADS",
@@ -17,6 +18,7 @@ __all__ = [
     "MlpPolicy",
     "MultiInputPolicy",
     "ProductHead",
+    "SharedMlp",
     "make_head",
     "register_head",
 ]

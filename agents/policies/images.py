@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -25,6 +27,7 @@ class RawNatureCNN(NatureCNN):
     Args:
         observation_space, features_dim, normalized_image: SB3's; images that are normalised already come as floats.
         precision: "fp32", or "bf16": convolutions and the linear layer in bfloat16, weights and features in float32.
+            On a CPU without instructions for it, where it is several times slower, a warning says so.
         compile: compile the layers with torch.compile, which takes half a minute at first.
 
     Raises:
@@ -49,6 +52,8 @@ class RawNatureCNN(NatureCNN):
         """Features [B, F] float32 of images [B, C, H, W]."""
         scale = 1.0 if observations.is_floating_point() else 1 / 255
         pixels = observations.contiguous(memory_format=torch.channels_last).to(self.dtype)
+        if pixels.dtype == torch.bfloat16 and pixels.device.type == "cpu":
+            warn_of_slow_bf16()
         if self._compiled is not None:
             return self._compiled(pixels, scale).float()
         return self._layers(pixels, self._weights(scale)).float()
@@ -75,6 +80,13 @@ class RawNatureCNN(NatureCNN):
         for layer, kernel, offset in zip(convolutions, kernels[::2], kernels[1::2], strict=True):
             hidden = functional.conv2d(hidden, kernel, offset, layer.stride).relu_()
         return functional.linear(hidden.flatten(1), weight, bias).relu_()
+
+
+@cache
+def warn_of_slow_bf16() -> None:
+    """Once in a process, if the CPU has no arithmetic in bfloat16."""
+    if torch.backends.cpu.get_cpu_capability() in ("NO AVX", "AVX2"):
+        warnings.warn("precision='bf16': this CPU has no bfloat16 and emulates it, slowly; use 'fp32'", stacklevel=3)
 
 
 @contextmanager

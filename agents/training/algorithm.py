@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import inspect
 import math
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import FloatSchedule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import kl_divergence
-from typing_extensions import Self
 
 from ..geometry.divergences import divergence_from_name
 from ..objectives import Objective, Regularizer
 from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from ..suggest import check_choice
-from .arguments import check_arguments, check_batch, check_settings
-from .checkpoint import Saveable
-from .dashboard import describe_run
-from .engine import ENGINES, FusedEngine, make_engine
-from .engine.threads import single_thread
+from .arguments import check_arguments, check_batch
+from .engine import ENGINES
 from .env_plugins import load_env_plugins
-from .events import flush_events, use_cheap_events
+from .learning import Learning
 from .losses import MinibatchLoss
 from .masking import mask_size
 from .references import ReferencePolicy, check_reference
-from .rollouts import RolloutBuffer, Stepper
+from .rollouts import RolloutBuffer
 from .schedules import Scalar, Schedule, to_schedule
-from .steps import STEPS, ArmijoStep, GradientStep, Step, TrustRegionStep
-from .updates import JointUpdate, SeparateUpdate, Update
+from .steps import STEPS
+from .updates import make_update
 
 
-class Algorithm(Saveable, OnPolicyAlgorithm):
+class Algorithm(Learning):
     """An SB3 on-policy algorithm built from a policy (trunk and head), an objective and an optimiser step.
 
     A subclass states its defaults and its `objective()`; the loop is in `OnPolicy`. Arguments are SB3's, to the letter,
@@ -83,8 +76,6 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
 
     policy: ActorCriticPolicy
     rollout_buffer: RolloutBuffer  # type: ignore[assignment]
-    _fused: FusedEngine | None = None
-    engine_description = ""
 
     def __init__(
         self,
@@ -217,7 +208,7 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         self._reference = ReferencePolicy("uniform" if self._regularizer is None else self.reg_reference, self.policy)
         self.loss = self._make_loss()
         self._check_composition()
-        self._update = self._make_update()
+        self._update = make_update(self)
 
     def _make_regularizer(self) -> Regularizer | None:
         if self.regularizer is None:
@@ -245,23 +236,6 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         """Whether actor and critic take a step each rather than one together."""
         return self.step != "adam" or self.separate or self.n_critic_updates > 0
 
-    def _make_update(self) -> Update:
-        """Joint or separate, with the steps that were asked for."""
-        policy, settings = self.policy, self.step_settings()
-        if not self.takes_separate_steps:
-            step = GradientStep(policy.optimizer, list(policy.parameters()), self.max_grad_norm)
-            return JointUpdate(step, self.n_epochs, self.batch_size, self.vf_coef)
-        actor, critic = policy.actor_and_critic_parameters()
-        actor_step: Step = GradientStep(policy.optimizer, actor, self.max_grad_norm)
-        critic_step: Step = GradientStep(policy.optimizer, critic, self.max_grad_norm)
-        if self.step == "armijo":
-            check_settings("step_kwargs", settings, ArmijoStep)
-            actor_step, critic_step = ArmijoStep(actor, **settings), ArmijoStep(critic, **settings)
-        elif self.step == "trust_region":
-            check_settings("step_kwargs", settings, TrustRegionStep)
-            actor_step = TrustRegionStep(actor, self.target_kl or 0.01, **settings)
-        return SeparateUpdate(actor_step, critic_step, self.n_epochs, self.batch_size, self.n_critic_updates)
-
     def _check_composition(self) -> None:
         """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
         policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
@@ -270,9 +244,6 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
             kl_divergence(policy, policy)
         if self._regularizer is not None:
             self._regularizer.penalty(policy, policy if self._reference.policy is not None else None)
-
-    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)
 
     @property
     def update_number(self) -> int:
@@ -297,45 +268,3 @@ class Algorithm(Saveable, OnPolicyAlgorithm):
         if action_masks is None:
             return super().predict(observation, state, episode_start, deterministic)
         return self.policy.predict_masked(observation, action_masks, deterministic), state
-
-    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
-        # Again, since a loaded model may have been given an environment of another size.
-        check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
-        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
-        self._choose_engine(total_timesteps)
-        use_cheap_events(self.logger)
-        describe_run(self)
-        if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
-            print(
-                "Collecting through SB3's step interface; envs.make_vec gives environments that step by arrays, faster"
-            )
-        return total_timesteps, callback
-
-    def _choose_engine(self, total_timesteps: int) -> None:
-        """The fused engine for this `learn`, if it can be; what was chosen is said once."""
-        chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
-        self._fused = None if isinstance(chosen, str) else chosen
-        description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
-        if self.verbose >= 1 and description != self.engine_description:
-            print(f"Engine: {description}")
-        self.engine_description = description
-
-    def learn(
-        self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 1,
-        tb_log_name: str | None = None,
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Train for at least `total_timesteps` environment steps (whole rollouts); arguments as in SB3."""
-        check_arguments({"n_timesteps": total_timesteps})
-        name = tb_log_name or type(self).__name__
-        small = self.device.type == "cpu" and not any(isinstance(m, nn.Conv2d) for m in self.policy.modules())
-        try:
-            with single_thread() if small else nullcontext():
-                return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
-        finally:
-            if hasattr(self, "_logger"):  # not if the run was refused before it had one
-                flush_events(self.logger)

@@ -14,11 +14,11 @@ from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
 from typing_extensions import Self
 
 from ..suggest import closest
 from .arguments_json import from_json, to_json
+from .checkpoint_tensors import as_tensors, non_finite, parameters_of, split_optimizer, to_array, under
 from .normalizer import NormalizerState
 from .safe_zip import CheckpointError, read, read_header, write
 from .spaces_json import space_from_json, space_to_json
@@ -59,12 +59,12 @@ class Saveable(BaseAlgorithm):
         """
         if exclude or include:
             raise ValueError("exclude/include: the content of a checkpoint is fixed; leave both empty")
-        optimizer, tensors = _split_optimizer(self.policy.optimizer)
-        tensors |= {f"policy/{name}": _array(tensor) for name, tensor in self.policy.state_dict().items()}
-        bad = _non_finite(tensors)
+        optimizer, tensors = split_optimizer(self.policy.optimizer)
+        tensors |= {f"policy/{name}": to_array(tensor) for name, tensor in self.policy.state_dict().items()}
+        bad = non_finite(tensors)
         if bad:
             raise FloatingPointError(f"{bad} is not finite; the model was not saved")
-        tensors |= {f"reference/{name}": _array(tensor) for name, tensor in self._reference.state_dict().items()}
+        tensors |= {f"reference/{name}": to_array(tensor) for name, tensor in self._reference.state_dict().items()}
         normalizer = self._current_normalizer()
         if normalizer is not None:
             tensors |= {f"normalizer/{name}": array for name, array in normalizer.arrays.items()}
@@ -164,12 +164,12 @@ class Saveable(BaseAlgorithm):
         """Put back what `adaptive_state` gave."""
 
     def _load_tensors(self, header: dict[str, Any], tensors: dict[str, np.ndarray], path: str) -> None:
-        bad = _non_finite(tensors)
+        bad = non_finite(tensors)
         if bad:
             raise CheckpointError(f"{path}: {bad} is not finite")
         try:
-            self.set_parameters(_parameters(header, tensors))
-            self._reference.load_state_dict(_under("reference/", tensors))
+            self.set_parameters(parameters_of(header, tensors))
+            self._reference.load_state_dict(as_tensors(under("reference/", tensors)))
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(f"{path}: parameters don't fit the model: {error}") from error
 
@@ -178,7 +178,7 @@ class Saveable(BaseAlgorithm):
     ) -> None:
         """Load parameters from a file written by `save`, or from a dictionary as `get_parameters` returns it."""
         if not isinstance(load_path_or_dict, dict):
-            load_path_or_dict = _parameters(*read(_existing(load_path_or_dict)))
+            load_path_or_dict = parameters_of(*read(_existing(load_path_or_dict)))
         super().set_parameters(load_path_or_dict, exact_match, device)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
@@ -204,51 +204,7 @@ class Saveable(BaseAlgorithm):
 def _normalizer(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> NormalizerState | None:
     if header.get("normalizer") is None:
         return None
-    prefix = "normalizer/"
-    arrays = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-    return NormalizerState(header["normalizer"], arrays)
-
-
-def _parameters(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {"policy": _under("policy/", tensors), "policy.optimizer": _join_optimizer(header["optimizer"], tensors)}
-
-
-def _under(prefix: str, tensors: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): torch.as_tensor(a) for name, a in tensors.items() if name.startswith(prefix)}
-
-
-def _split_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The state of an optimiser as JSON (groups, plain numbers) and arrays."""
-    state = optimizer.state_dict()
-    plain: dict[str, dict[str, Any]] = {}
-    arrays: dict[str, np.ndarray] = {}
-    for index, entries in state["state"].items():
-        plain[str(index)] = {key: value for key, value in entries.items() if not isinstance(value, Tensor)}
-        arrays |= {f"optimizer/{index}/{k}": _array(v) for k, v in entries.items() if isinstance(v, Tensor)}
-    groups = [{key: to_json(key, value) for key, value in group.items()} for group in state["param_groups"]]
-    return {"groups": groups, "state": plain}, arrays
-
-
-def _join_optimizer(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> dict[str, Any]:
-    state = {int(index): dict(entries) for index, entries in header["state"].items()}
-    for name, array in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
-            state[int(index)][key] = torch.as_tensor(array)
-    groups = [
-        {key: tuple(value) if key == "betas" else from_json(key, value, {}) for key, value in group.items()}
-        for group in header["groups"]
-    ]
-    return {"state": state, "param_groups": groups}
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
-
-
-def _non_finite(tensors: Mapping[str, np.ndarray]) -> str | None:
-    """The name of the first array with a NaN or an infinity."""
-    return next((n for n, a in tensors.items() if a.dtype.kind == "f" and not np.isfinite(a).all()), None)
+    return NormalizerState(header["normalizer"], under("normalizer/", tensors))
 
 
 def _check_kwargs(cls: type[Saveable], kwargs: Mapping[str, Any]) -> None:

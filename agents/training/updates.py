@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor
 
+from .arguments import check_settings
 from .diagnostics import Diagnostics
 from .rollouts import Minibatch, RolloutBuffer
-from .steps import Step
+from .steps import ArmijoStep, GradientStep, Step, TrustRegionStep
+
+if TYPE_CHECKING:
+    from .algorithm import Algorithm
 
 
 class Evaluation(NamedTuple):
@@ -142,3 +146,21 @@ class SeparateUpdate:
 
 def _policy_loss(learner: Learner, batch: Minibatch) -> Tensor:
     return learner.evaluate(batch).policy_loss
+
+
+def make_update(model: Algorithm) -> Update:
+    """Joint or separate, with the steps that an algorithm asks for."""
+    policy, settings = model.policy, model.step_settings()
+    if not model.takes_separate_steps:
+        step = GradientStep(policy.optimizer, list(policy.parameters()), model.max_grad_norm)
+        return JointUpdate(step, model.n_epochs, model.batch_size, model.vf_coef)
+    actor, critic = policy.actor_and_critic_parameters()
+    actor_step: Step = GradientStep(policy.optimizer, actor, model.max_grad_norm)
+    critic_step: Step = GradientStep(policy.optimizer, critic, model.max_grad_norm)
+    if model.step == "armijo":
+        check_settings("step_kwargs", settings, ArmijoStep)
+        actor_step, critic_step = ArmijoStep(actor, **settings), ArmijoStep(critic, **settings)
+    elif model.step == "trust_region":
+        check_settings("step_kwargs", settings, TrustRegionStep)
+        actor_step = TrustRegionStep(actor, model.target_kl or 0.01, **settings)
+    return SeparateUpdate(actor_step, critic_step, model.n_epochs, model.batch_size, model.n_critic_updates)

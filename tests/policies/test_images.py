@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from stable_baselines3.common.policies import ActorCriticCnnPolicy
 from stable_baselines3.common.torch_layers import NatureCNN
 
 from agents.policies import CnnPolicy, MlpPolicy
-from agents.policies.images import RawNatureCNN, acting
+from agents.policies.images import RawNatureCNN, acting, warn_of_slow_bf16
 
+pytestmark = pytest.mark.filterwarnings("ignore:precision='bf16':UserWarning")
 IMAGES = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 
 
@@ -57,6 +60,20 @@ def test_bfloat16_is_near_and_gives_float32_features_and_gradients() -> None:
     assert 0 < (found - expected).abs().max() < 0.02 * expected.abs().max()
     found.sum().backward()
     assert all(p.dtype == p.grad.dtype == torch.float32 for p in ours.parameters())
+
+
+@pytest.mark.parametrize(("capability", "said"), [("AVX2", 1), ("AVX512", 0)])
+def test_bfloat16_without_hardware_is_warned_of_once(
+    capability: str, said: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    warn_of_slow_bf16.cache_clear()
+    _, ours = pair(precision="bf16")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            ours(pixels(1))
+    assert len([each for each in caught if "this CPU has no bfloat16" in str(each.message)]) == said
 
 
 def test_second_derivatives_are_those_of_sb3() -> None:

@@ -16,7 +16,7 @@ from .flat import FlatParameters
 from .lowering import make_gradient
 from .mlp import recognise
 from .sampling import make_sampler
-from .trunk import make_trunk
+from .trunk import executor_named, make_trunk
 from .update import FusedUpdate
 
 if TYPE_CHECKING:
@@ -71,12 +71,15 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
     spec = recognise(model.policy)
     if isinstance(spec, str):
         return spec
+    if spec.shared and model.takes_separate_steps:
+        return "separate steps of actor and critic, which share layers"
     flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
     trunk = make_trunk(spec, flat)
-    sampler = make_sampler(model.policy.head, model.action_space, trunk.name)
+    executor = executor_named("auto")
+    sampler = make_sampler(model.policy.head, model.action_space, executor)
     if isinstance(sampler, str):
         return sampler
-    gradient = make_gradient(model.loss, trunk.name)
+    gradient = make_gradient(model.loss, executor)
     update = FusedUpdate(
         trunk,
         FlatAdam(model.policy.optimizer, flat),

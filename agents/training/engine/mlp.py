@@ -1,4 +1,4 @@
-"""Which policies the fused engine can run: two plain multilayer perceptrons, actor and critic."""
+"""Which policies the fused engine can run: two plain multilayer perceptrons, perhaps over shared layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import FlattenExtractor, MlpExtractor
 from torch import nn
 
-from ...policies import ActorCriticPolicy
+from ...policies import ActorCriticPolicy, SharedMlp
 
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
 #: What the fused engine does itself; a subclass that overrides one of these keeps the torch engine.
@@ -21,8 +21,9 @@ PLAIN_ADAM = {"weight_decay": 0, "amsgrad": False, "maximize": False, "capturabl
 
 @dataclass(frozen=True)
 class MlpSpec:
-    """The layers of an actor-critic; between the layers of each network stands the activation."""
+    """The layers of an actor-critic; the activation stands between layers, and after each shared one."""
 
+    shared: tuple[nn.Linear, ...]  # what both networks look through; usually nothing
     actor: tuple[nn.Linear, ...]
     critic: tuple[nn.Linear, ...]
     activation: str  # "tanh" or "relu"
@@ -30,8 +31,8 @@ class MlpSpec:
 
     @property
     def actor_parameters(self) -> list[nn.Parameter]:
-        """Weight and bias layer by layer, then log_std."""
-        return [*_parameters(self.actor), *([] if self.log_std is None else [self.log_std])]
+        """Weight and bias layer by layer, then log_std; what is shared is the actor's, and first."""
+        return [*_parameters((*self.shared, *self.actor)), *([] if self.log_std is None else [self.log_std])]
 
     @property
     def critic_parameters(self) -> list[nn.Parameter]:
@@ -55,12 +56,11 @@ def _unlike_mlp_policy(policy: ActorCriticPolicy) -> str:
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
         return f"observations: {type(space).__name__} of {space.dtype}"
     extractors = {policy.features_extractor, policy.pi_features_extractor, policy.vf_features_extractor}
-    for module, plain in (
-        *((extractor, FlattenExtractor) for extractor in extractors),
-        (policy.mlp_extractor, MlpExtractor),
-    ):
-        if type(module) is not plain:
-            return f"policy: {type(module).__name__} instead of {plain.__name__}"
+    for module in extractors:
+        if type(module) not in (FlattenExtractor, SharedMlp):
+            return f"policy: {type(module).__name__} instead of FlattenExtractor"
+    if type(policy.mlp_extractor) is not MlpExtractor:
+        return f"policy: {type(policy.mlp_extractor).__name__} instead of MlpExtractor"
     if policy.q_critic:
         return "critic: Q(s, .)"
     return _unlike_adam(policy)
@@ -84,19 +84,30 @@ def _unlike_adam(policy: ActorCriticPolicy) -> str:
 
 
 def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
-    bodies = policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net
-    activations = {type(module) for body in bodies for module in body if not isinstance(module, nn.Linear)}
+    below = [
+        [*extractor.layers] if isinstance(extractor, SharedMlp) else []
+        for extractor in (policy.pi_features_extractor, policy.vf_features_extractor)
+    ]
+    shared: list[nn.Module] = below[0] if policy.share_features_extractor else []
+    bodies = [
+        [*([] if shared else own), *body]
+        for own, body in zip(below, (policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net), strict=True)
+    ]
+    activations = {type(module) for body in (shared, *bodies) for module in body if not isinstance(module, nn.Linear)}
     unknown = activations - set(ACTIVATIONS)
     if unknown or len(activations) > 1:
         return f"activation: {', '.join(sorted(kind.__name__ for kind in unknown or activations))}"
-    networks = [*bodies[0], policy.action_net], [*bodies[1], policy.value_net]
-    for modules in networks:
-        linear = [type(module) is nn.Linear and module.bias is not None for module in modules]
-        if not all(linear[::2]) or any(linear[1::2]) or len(modules) % 2 == 0:
-            return f"layers: {' '.join(type(module).__name__ for module in modules)}"
-    actor, critic = (tuple(modules[::2]) for modules in networks)
-    activation = ACTIVATIONS[activations.pop()] if activations else "tanh"
-    spec = MlpSpec(actor, critic, activation, policy.log_std if policy.head.has_log_std else None)
+    for modules, last in ((shared, []), (bodies[0], [policy.action_net]), (bodies[1], [policy.value_net])):
+        linear = [type(module) is nn.Linear and module.bias is not None for module in (*modules, *last)]
+        if not all(linear[::2]) or any(linear[1::2]) or len(modules) % 2:
+            return f"layers: {' '.join(type(module).__name__ for module in (*modules, *last))}"
+    spec = MlpSpec(
+        tuple(shared[::2]),  # type: ignore[arg-type]
+        (*bodies[0][::2], policy.action_net),
+        (*bodies[1][::2], policy.value_net),
+        ACTIVATIONS[activations.pop()] if activations else "tanh",
+        policy.log_std if policy.head.has_log_std else None,
+    )
     return _unusual(policy, [*spec.actor_parameters, *spec.critic_parameters]) or spec
 
 

@@ -26,31 +26,32 @@ class NumpyTrunk:
             for buffer in (flat.tensor, flat.gradient_tensor)
         )
         self.gradient = flat.gradient
-        self._actor, self._critic = (
-            NumpyMlp(layers, spec.activation, weights, gradients) for layers in (spec.actor, spec.critic)
-        )
+        mlp = partial(NumpyMlp, activation=spec.activation, weights=weights, gradients=gradients)
+        self._shared = mlp(spec.shared, activated=True)
+        self._actor, self._critic = mlp(spec.actor), mlp(spec.critic)
         self._log_std = None if spec.log_std is None else (weights[spec.log_std], gradients[spec.log_std])
         self._buffer = lru_cache(maxsize=16)(_buffer)
 
     def actor(self, observations: np.ndarray) -> np.ndarray:
         """Parameters [N, P]."""
-        return self._with_log_std("act", self._actor.forward("act", observations))
+        return self._with_log_std("act", self._actor.forward("act", self._shared.forward("act", observations)))
 
     def critic(self, observations: np.ndarray) -> np.ndarray:
         """Values [N]."""
-        starts = range(0, len(observations), CHUNK)
-        parts = [self._critic.forward("act", observations[start : start + CHUNK]).copy() for start in starts]
+        chunks = (observations[start : start + CHUNK] for start in range(0, len(observations), CHUNK))
+        parts = [self._critic.forward("act", self._shared.forward("act", chunk)).copy() for chunk in chunks]
         return np.concatenate(parts)[:, 0]
 
     def forward(self, observations: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Parameters [B, P] and values [B]."""
-        batch = self._take(observations, rows)
-        parameters = self._with_log_std("train", self._actor.forward("train", batch))
-        return parameters, self._critic.forward("train", batch)[:, 0]
+        features = self._shared.forward("train", self._take(observations, rows))
+        parameters = self._with_log_std("train", self._actor.forward("train", features))
+        return parameters, self._critic.forward("train", features)[:, 0]
 
     def forward_critic(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Values [B]."""
-        return self._critic.forward("train", self._take(observations, rows))[:, 0]
+        features = self._shared.forward("train", self._take(observations, rows))
+        return self._critic.forward("train", features)[:, 0]
 
     def backward(self, d_parameters: np.ndarray | None, d_values: np.ndarray | None) -> None:
         """Fill the gradient."""
@@ -62,6 +63,10 @@ class NumpyTrunk:
             self._actor.backward(d_parameters)
         if d_values is not None:
             self._critic.backward(d_values[:, None])
+        if self._shared.layers:
+            given = ((self._actor, d_parameters), (self._critic, d_values))
+            d_features = [network.d_inputs() for network, d in given if d is not None]
+            self._shared.backward(np.add(*d_features) if len(d_features) == 2 else d_features[0])
 
     def _take(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
         batch = self._buffer("observations", len(rows), observations.shape[1])
@@ -77,7 +82,7 @@ class NumpyTrunk:
 
 
 class NumpyMlp:
-    """One network: linear layers on views of the flat buffer, the activation between them."""
+    """Linear layers on views of the flat buffer, the activation between them and, if `activated`, after the last."""
 
     def __init__(
         self,
@@ -85,10 +90,11 @@ class NumpyMlp:
         activation: str,
         weights: dict[Tensor, np.ndarray],
         gradients: dict[Tensor, np.ndarray],
+        activated: bool = False,
     ) -> None:
-        self._layers = [(weights[layer.weight], weights[layer.bias]) for layer in layers]
+        self.layers = [(weights[layer.weight], weights[layer.bias]) for layer in layers]
         self._gradients = [(gradients[layer.weight], gradients[layer.bias]) for layer in layers]
-        self._tanh = activation == "tanh"
+        self._tanh, self._activated = activation == "tanh", activated
         self._buffers = lru_cache(maxsize=16)(self._make_buffers)
         self._ones = lru_cache(maxsize=16)(partial(np.ones, dtype=np.float32))
         self._activations: list[np.ndarray] = []  # input, and output of each layer, of the last forward for training
@@ -98,10 +104,10 @@ class NumpyMlp:
         """Outputs [B, A] for inputs [B, D]; with the purpose "train" remembered for `backward`."""
         outputs = self._buffers(purpose, len(inputs))
         x = inputs
-        for (weight, bias), y in zip(self._layers, outputs, strict=True):
+        for (weight, bias), y in zip(self.layers, outputs, strict=True):
             np.dot(x, weight.T, out=y)
             y += bias
-            if y is not outputs[-1]:
+            if self._activated or y is not outputs[-1]:
                 np.tanh(y, out=y) if self._tanh else np.maximum(y, 0, out=y)
             x = y
         if purpose == "train":
@@ -111,15 +117,20 @@ class NumpyMlp:
     @np.errstate(invalid="ignore")
     def backward(self, d_outputs: np.ndarray) -> None:
         """Fill the gradients from d_outputs [B, A]."""
-        d = d_outputs
+        d = d_outputs * self._slope(self._activations[-1]) if self._activated else d_outputs
         deltas, ones = self._buffers("deltas", len(d)), self._ones(len(d))
-        for i in reversed(range(len(self._layers))):
+        for i in reversed(range(len(self.layers))):
             x, (d_weight, d_bias) = self._activations[i], self._gradients[i]
             np.dot(d.T, x, out=d_weight)
             np.dot(ones, d, out=d_bias)  # more exact than a sum over rows, and faster
             if i:
-                d = np.dot(d, self._layers[i][0], out=deltas[i - 1])
+                d = np.dot(d, self.layers[i][0], out=deltas[i - 1])
                 d *= self._slope(x)
+        self._d_first = d
+
+    def d_inputs(self) -> np.ndarray:
+        """The derivative in the inputs [B, D], after `backward`."""
+        return np.dot(self._d_first, self.layers[0][0])
 
     def _slope(self, y: np.ndarray) -> np.ndarray:
         """Derivative of the activation where it is y; overwrites y."""
@@ -129,7 +140,7 @@ class NumpyMlp:
         return np.greater(y, 0, out=y)
 
     def _make_buffers(self, purpose: str, n: int) -> list[np.ndarray]:
-        return [np.empty((n, len(bias)), np.float32) for _, bias in self._layers]
+        return [np.empty((n, len(bias)), np.float32) for _, bias in self.layers]
 
 
 def _buffer(purpose: str, *shape: int) -> np.ndarray:

@@ -89,17 +89,18 @@ class FactorSampler:
             low, high = np.array(head.low, np.float32), np.array(head.high, np.float32)
             self._grid = low, (high - low) / np.float32(head.n_bins - 1)
         self._draw, self._weights = _draw, self._torch_weights
-        self._rows = _equal_factors(head)
+        self._rows, self._columns = _equal_factors(head), _unequal_factors(head)
+        one_by_one = self._rows is not None or self._columns is not None
         form, softmax = head.divergence.tsallis_form, head.divergence == KL()
         self._operator: Callable[..., None] = _softmax_weights
         self._operands: tuple[float, ...] = (head.temperature,)
-        if self._rows is not None and softmax:
+        if one_by_one and softmax:
             self._weights = self._own_weights
         if executor == "numba":
             from .numba_sampling import dense_weights, draw, softmax_weights
 
             self._draw, self._operator = draw, softmax_weights
-            if self._rows is not None and form is not None and form[0] < 1:
+            if one_by_one and form is not None and form[0] < 1:
                 self._operator, self._weights = dense_weights, self._own_weights
                 self._operands = form[0], form[1] * head.temperature
 
@@ -116,15 +117,23 @@ class FactorSampler:
         return values.reshape(-1, *self.shape)
 
     def _own_weights(self, parameters: np.ndarray) -> np.ndarray:
-        """Weights [N K, A] of equal factors."""
-        assert self._rows is not None
-        scores = self._rows(parameters)
+        """Weights [N K, A]; those of shorter factors end in zeros."""
+        if self._columns is None:
+            assert self._rows is not None
+            return self._operated(self._rows(parameters))
+        weights = np.zeros((len(parameters), self.factors, max(c.stop - c.start for c in self._columns)), np.float32)
+        for k, columns in enumerate(self._columns):
+            own = self._operated(np.ascontiguousarray(parameters[:, columns]))
+            weights[:, k, : own.shape[1]] = own
+        return weights.reshape(-1, weights.shape[-1])
+
+    def _operated(self, scores: np.ndarray) -> np.ndarray:
         weights = np.empty(scores.shape, np.float32)
         self._operator(scores, *self._operands, weights)
         return weights
 
     def _torch_weights(self, parameters: np.ndarray) -> np.ndarray:
-        """Probabilities [N K, A] of any head's factors; those of shorter factors end in zeros."""
+        """Probabilities [N K, A] of any head's factors, padded likewise."""
         with torch.no_grad():
             policy = self.head(torch.from_numpy(parameters))
             product = policy.bins if isinstance(policy, BinnedBox) else policy
@@ -147,6 +156,14 @@ def _equal_factors(head: Any) -> Callable[[np.ndarray], np.ndarray] | None:
         return None
     size = sizes.pop()
     return lambda parameters: parameters.reshape(-1, size)
+
+
+def _unequal_factors(head: Any) -> list[slice] | None:
+    """The columns of each factor of a product head with factors of several sizes; None for other heads."""
+    if not isinstance(head, ProductHead) or len(set(head.sizes)) == 1:
+        return None
+    ends = np.cumsum(head.sizes).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, head.sizes, strict=True)]
 
 
 def _draw(weights: np.ndarray, noise: np.ndarray, index: np.ndarray) -> None:

@@ -64,8 +64,8 @@ def executor_named(executor: str) -> str:
 
 
 def make_trunk(spec: MlpSpec, flat: FlatParameters, executor: str = "auto") -> Trunk:
-    """The networks of `spec`, whose parameters are in `flat`, by an executor."""
-    if executor_named(executor) == "numba":
+    """The networks of `spec`, whose parameters are in `flat`, by an executor; with shared layers by NumPy."""
+    if executor_named(executor) == "numba" and not spec.shared:
         from .numba_trunk import NumbaTrunk
 
         return NumbaTrunk(spec, flat)

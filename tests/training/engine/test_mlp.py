@@ -112,3 +112,20 @@ def test_plain_policies_are_recognised(activation_fn: type[nn.Module], net_arch:
     assert spec.actor[0].in_features == 6 and spec.actor[-1] is policy.action_net
     assert spec.critic[-1] is policy.value_net
     assert len(spec.actor_parameters) + len(spec.critic_parameters) == len(list(policy.parameters()))
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_layers_below_both_networks(share: bool) -> None:
+    policy = policy_of(
+        features_extractor_class="SharedMlp",
+        features_extractor_kwargs={"net_arch": [6, 5]},
+        share_features_extractor=share,
+    )
+    spec = recognise(policy)
+    assert isinstance(spec, MlpSpec)
+    widths = [[layer.out_features for layer in layers] for layers in (spec.shared, spec.actor, spec.critic)]
+    assert widths == ([[6, 5], [8, 2], [8, 1]] if share else [[], [6, 5, 8, 2], [6, 5, 8, 1]])
+    assert len(spec.actor_parameters) + len(spec.critic_parameters) == len(list(policy.parameters()))
+    kwargs = {"features_extractor_kwargs": {"activation_fn": "ReLU"}, "share_features_extractor": share}
+    mixed = policy_of(features_extractor_class="SharedMlp", **kwargs)
+    assert recognise(mixed) == "activation: ReLU, Tanh"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ FACTORS = {
     "tsallis:1.5": spaces.Discrete(5),
     "softmax on MultiDiscrete": spaces.MultiDiscrete([2, 4]),
     "tsallis:0.5 on MultiDiscrete": spaces.MultiDiscrete([3, 3]),
+    "tsallis:0.5 on MultiDiscrete of several sizes": spaces.MultiDiscrete([2, 5, 3]),
     "softmax on MultiBinary": spaces.MultiBinary(3),
     "binned:5/tsallis:0.5": BOX,
     "binned:5,ordinal": BOX,
@@ -90,3 +92,16 @@ def test_the_ends_of_the_unit_interval_give_no_action_of_probability_zero(execut
     assert not isinstance(sampler, str)
     sampler(scores, np.array([[0.0], [1.0]], np.float32), actions)
     assert actions.tolist() == [1, 2]
+
+
+@pytest.mark.skipif(len(EXECUTORS) == 1, reason="Numba is not installed")
+@pytest.mark.parametrize("name", ["softmax", "tsallis:0.5"])
+@pytest.mark.parametrize("sizes", [[3, 3], [2, 5, 3]])
+def test_the_weights_of_products_are_the_heads_probabilities(name: str, sizes: list[int]) -> None:
+    head = make_head(name, space := spaces.MultiDiscrete(sizes))
+    sampler: Any = make_sampler(head, space, "numba")
+    parameters = np.random.default_rng(0).standard_normal((4, sum(sizes))).astype(np.float32)
+    weights = sampler._weights(parameters)
+    assert sampler._weights == sampler._own_weights  # without torch
+    expected = sampler._torch_weights(parameters)
+    np.testing.assert_allclose(weights / weights.sum(-1, keepdims=True), expected, rtol=1e-5, atol=1e-7)

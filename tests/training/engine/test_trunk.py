@@ -24,7 +24,9 @@ NETWORKS: dict[str, Any] = {
     "narrow": [5],
     "usual": [64, 64],
     "odd": {"pi": [7, 19, 33], "vf": [70]},
+    "shared": {"pi": [9], "vf": []},
 }
+SHARED = {"features_extractor_class": "SharedMlp", "features_extractor_kwargs": {"net_arch": [11, 6]}}
 ACTIONS = {
     "1 Gaussian": spaces.Box(-1, 1, (1,)),
     "3 Gaussian": spaces.Box(-1, 1, (3,)),
@@ -35,6 +37,10 @@ ACTIONS = {
 
 def policy_of(actions: str = "2", network: str = "usual", size: int = 5, **kwargs: Any) -> MlpPolicy:
     space, net_arch = ACTIONS[actions], NETWORKS[network]
+    if network == "shared":
+        activation_fn = kwargs.get("activation_fn", nn.Tanh)
+        kwargs |= copy.deepcopy(SHARED)
+        kwargs["features_extractor_kwargs"]["activation_fn"] = activation_fn
     policy = MlpPolicy(spaces.Box(-1, 1, (size,)), space, lambda _: 3e-4, net_arch=net_arch, ortho_init=False, **kwargs)
     if policy.head.has_log_std:
         nn.init.normal_(policy.log_std)
@@ -50,8 +56,9 @@ def trunk_of(policy: MlpPolicy, executor: str) -> tuple[Trunk, FlatParameters]:
 
 def outputs(policy: MlpPolicy, observations: Tensor) -> tuple[Tensor, Tensor]:
     """Head parameters and values in the precision of the policy, which `policy.evaluate` would make single."""
-    parameters = policy._head_parameters(policy.mlp_extractor.forward_actor(observations))
-    return parameters, policy.value_net(policy.mlp_extractor.forward_critic(observations))[:, 0]
+    features = policy.features_extractor(observations)
+    parameters = policy._head_parameters(policy.mlp_extractor.forward_actor(features))
+    return parameters, policy.value_net(policy.mlp_extractor.forward_critic(features))[:, 0]
 
 
 def gradients(policy: MlpPolicy, observations: np.ndarray, *d_outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -130,8 +137,9 @@ def test_each_network_alone(executor: str) -> None:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_acting_between_forward_and_backward_changes_nothing(executor: str) -> None:
-    trunk, _ = trunk_of(policy_of(), executor)
+@pytest.mark.parametrize("network", ["usual", "shared"])
+def test_acting_between_forward_and_backward_changes_nothing(network: str, executor: str) -> None:
+    trunk, _ = trunk_of(policy_of(network=network), executor)
     observations, rows = normal(64, 5), np.arange(64)
     gradients = []
     for between in (False, True):
@@ -189,6 +197,7 @@ def test_executors_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
     policy = policy_of()
     assert [trunk_of(policy, name)[0].name for name in ("auto", "numba", "numpy")] == ["numba", "numba", "numpy"]
+    assert trunk_of(policy_of(network="shared"), "numba")[0].name == "numpy"
     with pytest.raises(ValueError, match=r"executor='nunba'.*did you mean 'numba'"):
         executor_named("nunba")
     monkeypatch.setitem(sys.modules, "numba", None)  # as where it is not installed

@@ -35,7 +35,7 @@ ALGORITHMS: dict[str, tuple[Any, dict[str, Any]]] = {
 
 def filled(cls: Any, head: str, **kwargs: Any) -> OnPolicy:
     """An algorithm with a rollout that it has learnt from once, so that old and new policy and the moments differ."""
-    policy_kwargs = {"head": head, "net_arch": [64, 64]}
+    policy_kwargs = {"head": head, "net_arch": [64, 64]} | kwargs.pop("policy_kwargs", {})
     model = cls("MlpPolicy", make_vec(HEADS[head], n_envs=2, seed=0), policy_kwargs=policy_kwargs, **SMALL | kwargs)
     _, callback = model._setup_learn(512)
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
@@ -93,6 +93,13 @@ def assert_same(models: list[OnPolicy], found: list[Means], atol: float = 1e-6) 
 def test_thirty_two_minibatches(name: str, head: str, executor: str) -> None:
     cls, kwargs = ALGORITHMS[name]
     models, found = both_updates(executor, cls, head, **kwargs)
+    assert_same(models, found)
+
+
+@pytest.mark.parametrize("head", ["softmax", "gaussian"])
+def test_thirty_two_minibatches_over_shared_layers(head: str) -> None:
+    shared = {"features_extractor_class": "SharedMlp", "features_extractor_kwargs": {"net_arch": [64]}}
+    models, found = both_updates("numpy", PPO, head, policy_kwargs=shared, ent_coef=0.01)
     assert_same(models, found)
 
 

@@ -1,0 +1,78 @@
+"""`learn`: SB3's loop around rollout and update, with the engine chosen and the threads limited once for all of it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import MaybeCallback
+from torch import nn
+from typing_extensions import Self
+
+from .arguments import check_arguments, check_batch
+from .checkpoint import Saveable
+from .dashboard import describe_run
+from .engine import FusedEngine, make_engine
+from .engine.threads import single_thread
+from .events import flush_events, use_cheap_events
+from .rollouts import Stepper
+
+if TYPE_CHECKING:
+    from ..policies import ActorCriticPolicy
+
+
+class Learning(Saveable, OnPolicyAlgorithm):
+    """SB3's on-policy algorithm from the moment that `learn` is called."""
+
+    policy: ActorCriticPolicy
+    normalize_advantage: bool
+    batch_size: int
+    engine_description = ""  #: which engine the last `learn` took, and why
+    _fused: FusedEngine | None = None
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Train for at least `total_timesteps` environment steps (whole rollouts); arguments as in SB3."""
+        check_arguments({"n_timesteps": total_timesteps})
+        name = tb_log_name or type(self).__name__
+        small = self.device.type == "cpu" and not any(isinstance(m, nn.Conv2d) for m in self.policy.modules())
+        try:
+            with single_thread() if small else nullcontext():
+                return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        finally:
+            if hasattr(self, "_logger"):  # not if the run was refused before it had one
+                flush_events(self.logger)
+
+    def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
+        # Again, since a loaded model may have been given an environment of another size.
+        check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
+        total_timesteps, callback = super()._setup_learn(*args, **kwargs)
+        self._choose_engine(total_timesteps)
+        use_cheap_events(self.logger)
+        describe_run(self)  # type: ignore[arg-type]
+        if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
+            print(
+                "Collecting through SB3's step interface; envs.make_vec gives environments that step by arrays, faster"
+            )
+        return total_timesteps, callback
+
+    def _choose_engine(self, total_timesteps: int) -> None:
+        """The fused engine for this `learn`, if it can be; what was chosen is said once."""
+        chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
+        self._fused = None if isinstance(chosen, str) else chosen
+        description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
+        if self.verbose >= 1 and description != self.engine_description:
+            print(f"Engine: {description}")
+        self.engine_description = description
+
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)
