@@ -13,7 +13,10 @@ from agents.suggest import closest
 PARTS = {  # name -> what it does, by the main(arguments) -> exit status of the module of that name
     "training": "CPU time per step of training, side by side with Stable-Baselines3",
     "learning": "returns by engine and by Stable-Baselines3 over several seeds: is it the same learning?",
+    "pong": "does the convolutional path learn Pong, in float32 and in bfloat16?",
     "stepping": "CPU time of a step of the environments, by backend",
+    "startup": "seconds from the command to stepping, with warm and with empty caches",
+    "load": "how much CPU time per step rises beside a busy process on each core",
     "heads": "forward and backward of the action heads, against log_softmax and entmax",
 }
 USAGE = "usage: python -m benchmark speed [PART] [ARGUMENT ...]   (PART --help says more)\n\n" + "\n".join(

@@ -8,16 +8,17 @@ intervals of the mean (Student's t over seeds). The score is the mean training r
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from . import tables
+from .tables import Row
 from .tasks import TASKS, Task
 from .worker import our_environment, sb3_environment
 
@@ -25,7 +26,6 @@ RESULTS = Path("results/speed")
 ENGINES = ("fused", "torch", "sb3")
 RUNS = {"cartpole-32": (100_000, 10), "cheetah-1": (300_000, 5)}  # task -> steps, seeds
 COLUMNS = ("task", "engine", "seed", "steps", "return")
-Row = Mapping[str, Any]
 
 
 def run(task: str, engine: str, seed: int, steps: int) -> Row:
@@ -90,7 +90,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args(arguments)
     table = RESULTS / "learning.csv"
-    done = _read(table)
+    done = tables.read(table)
     there = {(row["task"], row["engine"], int(row["seed"])) for row in done}
     wanted = [
         (task, engine, seed, RUNS[task][0])
@@ -101,7 +101,8 @@ def main(arguments: list[str]) -> int:
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for future in as_completed([pool.submit(run, *one) for one in wanted]):
             done.append(future.result())
-            _write(table, done)
+            ordered = sorted(done, key=lambda row: (row["task"], row["engine"], int(row["seed"])))
+            tables.write(table, COLUMNS, ordered)
     for task, engine in product(RUNS, ENGINES):
         values = [float(row["return"]) for row in done if (row["task"], row["engine"]) == (task, engine)]
         if values:
@@ -109,19 +110,3 @@ def main(arguments: list[str]) -> int:
             print(f"{task:12} {engine:6} {mean:8.1f} +- {half:.1f} ({len(values)} seeds, lowest {min(values):.1f})")
     draw(done, RESULTS / "learning.png")
     return 0
-
-
-def _read(path: Path) -> list[Row]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _write(path: Path, rows: Sequence[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(rows, key=lambda row: (row["task"], row["engine"], int(row["seed"])))
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(ordered)
