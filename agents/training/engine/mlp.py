@@ -102,9 +102,9 @@ def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
         if not all(linear[::2]) or any(linear[1::2]) or len(modules) % 2:
             return f"layers: {' '.join(type(module).__name__ for module in (*modules, *last))}"
     spec = MlpSpec(
-        tuple(shared[::2]),  # type: ignore[arg-type]
-        (*bodies[0][::2], policy.action_net),
-        (*bodies[1][::2], policy.value_net),
+        _linear(shared),
+        (*_linear(bodies[0]), policy.action_net),
+        (*_linear(bodies[1]), policy.value_net),
         ACTIVATIONS[activations.pop()] if activations else "tanh",
         policy.log_std if policy.head.has_log_std else None,
     )
@@ -128,6 +128,10 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooked = [name for name, module in policy.named_modules() if any(getattr(module, kind) for kind in kinds)]
     return f"hooks: on {hooked[0] or 'the policy'}" if hooked else ""
+
+
+def _linear(modules: Iterable[nn.Module]) -> tuple[nn.Linear, ...]:
+    return tuple(module for module in modules if isinstance(module, nn.Linear))
 
 
 def _parameters(layers: Iterable[nn.Linear]) -> list[nn.Parameter]:

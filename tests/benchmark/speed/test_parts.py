@@ -1,0 +1,49 @@
+"""What the smaller parts of the speed benchmark make of their measurements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.speed import load, pong, startup, tables
+from benchmark.speed.turns import Turn
+
+
+def test_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    assert tables.read(path) == []
+    tables.write(path, ("name", "number"), [{"name": "a, b", "number": 1.23456}, {"name": "c", "number": 7}])
+    assert tables.read(path) == [{"name": "a, b", "number": "1.235"}, {"name": "c", "number": "7"}]
+
+
+def test_starts_are_summed_up_by_their_medians() -> None:
+    name = "train.py, warm caches"
+    row = startup.row(name, [startup.Start(2.0, 1.0), startup.Start(9.0, 8.0), startup.Start(3.0, 2.0)])
+    assert (row["wall"], row["wall_min"], row["wall_max"], row["cpu"], row["limit"]) == (3, 2, 9, 2, 3)
+    assert startup.row(startup.IMPORTS, [startup.Start(1.0, 1.0)])["limit"] == ""
+
+
+def test_the_rise_is_the_median_of_the_pairs_rises() -> None:
+    pairs = [(Turn(alone, 0, 0, {}), Turn(busy, 0, 0, {})) for alone, busy in ((10, 11), (20, 40), (5, 6))]
+    row = load.row("cartpole-32", "ppo", pairs)
+    assert (row["alone"], row["busy"], row["rise"], row["rise_min"], row["rise_max"]) == (10, 11, 1.2, 1.1, 2)
+    assert row["limit"] == load.LIMIT and load.row("cartpole-32", "sb3 ppo", pairs)["limit"] == ""
+
+
+def monitor(path: Path, returns: list[float], length: int, delay: float) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{ret},{length},{delay + i}" for i, ret in enumerate(returns)]
+    path.write_text("\n".join(["#{}", "r,l,t", *lines, ""]))
+
+
+def test_curves_of_pong_come_from_the_monitor_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 1
+    for env in range(2):
+        monitor(runs / "fp32" / "ppo" / f"{pong.ENV}_1" / f"{env}.monitor.csv", [-20.0] * 50 + [20.0] * 50, 10, env / 2)
+    assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 0
+    rows = [(row["precision"], int(row["steps"]), float(row["return"])) for row in tables.read(tmp_path / "pong.csv")]
+    assert rows == [("fp32", 1000 + 250 * i, -20.0 + 10 * i) for i in range(5)]
+    assert "above 0 from step 1,750" in capsys.readouterr().out
+    assert (tmp_path / "pong.png").stat().st_size > 1000
