@@ -103,8 +103,8 @@ def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
             return f"layers: {' '.join(type(module).__name__ for module in (*modules, *last))}"
     spec = MlpSpec(
         _linear(shared),
-        (*_linear(bodies[0]), policy.action_net),
-        (*_linear(bodies[1]), policy.value_net),
+        _linear([*bodies[0], policy.action_net]),
+        _linear([*bodies[1], policy.value_net]),
         ACTIVATIONS[activations.pop()] if activations else "tanh",
         policy.log_std if policy.head.has_log_std else None,
     )
