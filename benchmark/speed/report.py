@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from .split import PARTS
-from .tasks import TASKS
+from .tasks import BASELINES, CONTENDERS, TASKS
 
 COLUMNS = (
-    "task", "contender", "rounds", "cpu", "cpu_min", "cpu_max", "wall", "ratio", "at_least", "aim", "peak_mb",
-    *PARTS, "other", "load",
+    "task", "contender", "rounds", "cpu", "cpu_min", "cpu_max", "wall", "baseline", "ratio", "at_least", "aim",
+    "peak_mb", *PARTS, "other", "load",
 )  # fmt: skip
 MARKS = "<!-- training:begin -->", "<!-- training:end -->"
 Row = Mapping[str, Any]
@@ -27,11 +27,11 @@ def read(path: Path) -> list[Row]:
 
 
 def replace_rows(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
-    """Old rows of tasks and contenders that were not measured again, then the new ones; in the order of the tasks."""
+    """Old rows of what was not measured again, and the new ones; in the order of tasks, then of contenders."""
     measured = {(row["task"], row["contender"]) for row in new}
     rows = [row for row in old if (row["task"], row["contender"]) not in measured] + list(new)
-    order = list(TASKS)
-    return sorted(rows, key=lambda row: order.index(row["task"]))
+    tasks, names = list(TASKS), list(CONTENDERS)
+    return sorted(rows, key=lambda row: (tasks.index(row["task"]), names.index(row["contender"])))
 
 
 def write(path: Path, rows: Sequence[Row]) -> None:
@@ -44,45 +44,71 @@ def write(path: Path, rows: Sequence[Row]) -> None:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
+def ratios(rows: Sequence[Row], *, ours: bool) -> dict[str, dict[str, float]]:
+    """Ratios by contender and task, of our contenders or of other libraries'; baselines and bare steps have none."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        contender = CONTENDERS[row["contender"]]
+        skipped = row["contender"] in BASELINES or contender.library == "steps" or row["ratio"] == ""
+        if contender.ours == ours and not skipped:
+            found.setdefault(row["contender"], {})[row["task"]] = float(row["ratio"])
+    return found
+
+
+def label(name: str) -> str:
+    """The contender's name, and its baseline's where that isn't SB3's PPO."""
+    baseline = CONTENDERS[name].baseline
+    return name if baseline == "sb3 ppo" else f"{name} (of {baseline})"
+
+
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Bars of the ratio to SB3, a group per task, with what is asked for and aimed at."""
+    """Bars of the ratios, a group per task: ours, with what is asked for and aimed at; below, other libraries'."""
     from matplotlib.figure import Figure
 
     tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
-    names = list(dict.fromkeys(row["contender"] for row in rows if row["contender"] not in ("sb3 ppo", "bare steps")))
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    axes = figure.subplots()
-    width = 0.8 / max(len(names), 1)
-    for k, name in enumerate(names):
-        found = {row["task"]: float(row["ratio"]) for row in rows if row["contender"] == name}
-        places = [i for i, task in enumerate(tasks) if task in found]
-        heights = [found[tasks[i]] for i in places]
-        bars = axes.bar([i + (k - (len(names) - 1) / 2) * width for i in places], heights, width * 0.95, label=name)
-        axes.bar_label(bars, [f"{h:.1f}" for h in heights], fontsize=7)
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+    _bars(upper, tasks, ratios(rows, ours=True))
+    _bars(lower, tasks, ratios(rows, ours=False))
     for i, task in enumerate(tasks):
-        axes.hlines([TASKS[task].at_least], i - 0.42, i + 0.42, colors="black", linestyles="dashed", linewidth=1)
-        axes.hlines([TASKS[task].aim], i - 0.42, i + 0.42, colors="black", linestyles="dotted", linewidth=1)
-    axes.axhline(1, color="grey", linewidth=0.8)
-    axes.set_xticks(range(len(tasks)), tasks)
-    axes.set_ylabel("times less CPU per step than SB3's PPO")
-    axes.set_title("Training speed on one thread (dashed: asked for, dotted: aimed at)")
-    axes.legend(fontsize=8)
+        upper.hlines([TASKS[task].at_least], i - 0.42, i + 0.42, colors="black", linestyles="dashed", linewidth=1)
+        upper.hlines([TASKS[task].aim], i - 0.42, i + 0.42, colors="black", linestyles="dotted", linewidth=1)
+    upper.set_xticks(range(len(tasks)), tasks)
+    upper.set_title("Training speed on one thread: ours (dashed: asked for, dotted: aimed at)")
+    lower.set_title("Other libraries")
+    figure.supylabel("times less CPU per step than SB3's PPO")
     figure.savefig(path, dpi=120)
+
+
+def _bars(axes: Any, tasks: list[str], found: Mapping[str, Mapping[str, float]]) -> None:
+    """Within a task's group only those that took part have a place."""
+    for k, (name, by_task) in enumerate(found.items()):
+        there = [(i, [other for other in found if task in found[other]]) for i, task in enumerate(tasks)]
+        places = [(i, names.index(name), len(names)) for i, names in there if name in names]
+        width = 0.8 / max(len(names) for _, names in there)
+        x = [i + (j - (n - 1) / 2) * width for i, j, n in places]
+        heights = [by_task[tasks[i]] for i, _, _ in places]
+        bars = axes.bar(x, heights, width * 0.95, label=label(name), color=f"C{k}")
+        axes.bar_label(bars, [f"{h:.1f}" for h in heights], fontsize=7)
+    axes.axhline(1, color="grey", linewidth=0.8)
+    if found:
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def readme_table(rows: Sequence[Row]) -> str:
     """CPU seconds per million steps of SB3's PPO and ours, and the ratio; other contenders as ratios."""
-    lines = ["| task | SB3 PPO | PPO | ratio | others |", "|---|---|---|---|---|"]
+    lines = ["| task | SB3 PPO | PPO | ratio | our others | other libraries |", "|---|---|---|---|---|---|"]
     for task, settings in TASKS.items():
         own = {row["contender"]: row for row in rows if row["task"] == task}
         if not {"sb3 ppo", "ppo"} <= own.keys():
             continue
-        others = [f"{name} {float(row['ratio']):.1f}x" for name, row in own.items()
-                  if name not in ("sb3 ppo", "ppo", "bare steps")]  # fmt: skip
-        sb3, ours = own["sb3 ppo"], own["ppo"]
-        label = f"{settings.env}, {settings.n_envs} x {settings.settings['n_steps']}"
-        cells = f"{float(sb3['cpu']):.0f}", f"{float(ours['cpu']):.1f}", f"{float(ours['ratio']):.1f}x"
-        lines.append(f"| {label} | {' | '.join(cells)} | {'; '.join(others)} |")
+        sb3, ppo = own.pop("sb3 ppo"), own.pop("ppo")
+        name = f"{settings.env}, {settings.n_envs} x {settings.settings['n_steps']}"
+        cells = [f"{float(sb3['cpu']):.0f}", f"{float(ppo['cpu']):.1f}", f"{float(ppo['ratio']):.1f}x"]
+        for ours in (True, False):
+            found = ratios(list(own.values()), ours=ours)
+            cells.append("; ".join(f"{label(other)} {by_task[task]:.1f}x" for other, by_task in found.items()))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

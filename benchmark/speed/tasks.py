@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -38,16 +39,26 @@ TASKS: dict[str, Task] = {
 
 @dataclass(frozen=True)
 class Contender:
-    """Who trains: SB3, or one of our algorithms with arguments of its own; `tasks` where it makes sense."""
+    """Who trains, with what arguments of its own, on which tasks, and whose CPU time its own is divided into."""
 
-    library: str  # "sb3", "mirrorzoo", or "steps": the bare environment, random actions
+    library: str  # an import name, "scripts", or "steps": the bare environment, random actions
     algorithm: str = "ppo"
     arguments: tuple[tuple[str, Any], ...] = ()
     goal: tuple[float, float] | None = None  # ratios to SB3 asked for and aimed at, where not the task's
     only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions
+    baseline: str = "sb3 ppo"
+    project: str = ""  # whose scripts these are
+    scripts: Mapping[str, str] = field(default_factory=dict)  # environment -> file in a checkout of the project
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is Mirrorzoo's."""
+        return self.library == "agents"
 
     def takes_part(self, task: Task) -> bool:
         """Whether the contender can run the task."""
+        if self.project:
+            return task.env in self.scripts
         images, continuous = task.policy == "CnnPolicy", task.env.startswith("HalfCheetah")
         kinds = {"images" if images else "vectors", "continuous" if continuous else "discrete"}
         return not self.only or self.only in kinds
@@ -56,11 +67,17 @@ class Contender:
 def _ours(
     algorithm: str = "ppo", only: str = "", goal: tuple[float, float] | None = None, **arguments: Any
 ) -> Contender:
-    return Contender("mirrorzoo", algorithm, tuple(arguments.items()), goal, only)
+    return Contender("agents", algorithm, tuple(arguments.items()), goal, only)
+
+
+def _script(project: str, scripts: dict[str, str], **arguments: Any) -> Contender:
+    """Files by the first word of the environment's name."""
+    files = {task.env: file for task in TASKS.values() for word, file in scripts.items() if task.env.startswith(word)}
+    return Contender("scripts", arguments=tuple(arguments.items()), project=project, scripts=files)
 
 
 CONTENDERS: dict[str, Contender] = {
-    "sb3 ppo": Contender("sb3"),
+    "sb3 ppo": Contender("stable_baselines3"),
     "ppo": _ours(),
     "ppo, torch engine": _ours(engine="torch", only="vectors"),
     "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images", goal=(2.5, 3.3)),
@@ -69,5 +86,29 @@ CONTENDERS: dict[str, Contender] = {
     "mdpo": _ours("mdpo", n_critic_updates=0, clip_range_vf=None),
     "ppo, tsallis:0.5": _ours(policy_kwargs={"head": "tsallis:0.5"}, only="discrete"),
     "ppo, q_gaussian:0.5": _ours(policy_kwargs={"head": "q_gaussian:0.5"}, only="continuous"),
+    "trpo": Contender("agents", "trpo", only="vectors", baseline="sb3-contrib trpo"),
+    "sb3-contrib trpo": Contender("sb3_contrib", "trpo", only="vectors", baseline="sb3-contrib trpo"),
+    "sbx ppo": Contender("sbx"),
+    "cleanrl ppo": _script(
+        "cleanrl",
+        {
+            "CartPole": "cleanrl/ppo.py",
+            "HalfCheetah": "cleanrl/ppo_continuous_action.py",
+            "Pong": "cleanrl/ppo_atari.py",
+        },
+    ),
+    "cleanrl ppo, envpool": _script("cleanrl", {"Pong": "cleanrl/ppo_atari_envpool.py"}),
+    "leanrl ppo": _script(
+        "leanrl", {"HalfCheetah": "leanrl/ppo_continuous_action.py", "Pong": "leanrl/ppo_atari_envpool.py"}
+    ),
+    "leanrl ppo, compiled": _script(
+        "leanrl",
+        {
+            "HalfCheetah": "leanrl/ppo_continuous_action_torchcompile.py",
+            "Pong": "leanrl/ppo_atari_envpool_torchcompile.py",
+        },
+        compile=True,
+    ),
     "bare steps": Contender("steps"),
 }
+BASELINES = {contender.baseline for contender in CONTENDERS.values()}

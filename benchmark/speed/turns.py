@@ -1,7 +1,7 @@
 """Training speed side by side: every contender of a task in a process of its own, taking turns in random order.
 
 What is compared is CPU time (user and system, all threads) per million environment steps, after a warm-up; of each
-contender the median of its turns and their range, and the median of the ratios to SB3 within each round.
+contender the median of its turns and their range, and the median of the ratios of its baseline's within each round.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .split import PARTS
 from .tasks import CONTENDERS, TASKS
 
-BASELINE = "sb3 ppo"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), "1") | {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "TORCHINDUCTOR_COMPILE_THREADS": "1",
+}
+_NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 class Turn(NamedTuple):
@@ -34,8 +39,10 @@ class Turn(NamedTuple):
 class Worker:
     """A contender at work."""
 
-    def __init__(self, task: str, contender: str, split: bool = False) -> None:
-        command = [sys.executable, "-m", "benchmark.speed.worker", task, contender, *(["split"] if split else [])]
+    def __init__(self, task: str, contender: str, split: bool = False, checkouts: Mapping[str, Path] = _NONE) -> None:
+        project = CONTENDERS[contender].project
+        module, last = ("scripts", [str(checkouts[project])]) if project else ("worker", ["split"] if split else [])
+        command = [sys.executable, "-m", f"benchmark.speed.{module}", task, contender, *last]
         self.name = contender
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD
@@ -53,9 +60,12 @@ class Worker:
         return Turn(report["cpu"] * per_million, report["wall"] * per_million, report["peak_mb"], split)
 
     def close(self) -> None:
-        """End it."""
-        self._process.kill()
-        self._process.communicate()
+        """End it: by the end of its orders, after which it clears up, or else by force."""
+        try:
+            self._process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def _answer(self) -> str:
         """The next line that is meant for us; libraries may write lines of their own.
@@ -70,14 +80,16 @@ class Worker:
         raise RuntimeError(f"{self.name}: ended with exit status {self._process.wait()}")
 
 
-def measure(task: str, contenders: Iterable[str], rounds: int) -> dict[str, list[Turn]]:
-    """The turns of each contender, one a round, in random order."""
+def measure(
+    task: str, contenders: Iterable[str], rounds: int, checkouts: Mapping[str, Path] = _NONE
+) -> dict[str, list[Turn]]:
+    """The turns of each contender, one a round, in random order; `checkouts` by project of those that are scripts."""
     workers: list[Worker] = []
     turns: dict[str, list[Turn]] = {}
     try:
         for name in contenders:
             if CONTENDERS[name].takes_part(TASKS[task]):
-                workers.append(Worker(task, name))
+                workers.append(Worker(task, name, checkouts=checkouts))
                 turns[name] = []
         for _ in range(rounds):
             for worker in random.sample(workers, len(workers)):
@@ -104,14 +116,15 @@ def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str,
     rows = []
     for name, own in turns.items():
         cpu = [turn.cpu for turn in own]
+        contender = CONTENDERS[name]
         row: dict[str, Any] = {"task": task, "contender": name, "rounds": len(own)}
         row |= {"cpu": statistics.median(cpu), "cpu_min": min(cpu), "cpu_max": max(cpu)}
         row["wall"] = statistics.median(turn.wall for turn in own)
-        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(BASELINE, []), own, strict=False)]
-        row["ratio"] = statistics.median(ratios) if ratios else ""
-        contender = CONTENDERS[name]
+        ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(contender.baseline, []), own, strict=False)]
+        row |= {"baseline": contender.baseline, "ratio": statistics.median(ratios) if ratios else ""}
         goal = contender.goal or (TASKS[task].at_least, TASKS[task].aim)
-        row |= dict(zip(("at_least", "aim"), goal if contender.library == "mirrorzoo" else ("", ""), strict=True))
+        has_goal = contender.ours and contender.baseline == "sb3 ppo"
+        row |= dict(zip(("at_least", "aim"), goal if has_goal else ("", ""), strict=True))
         row["peak_mb"] = max(turn.peak_mb for turn in own)
         row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
         row["load"] = os.getloadavg()[0]

@@ -11,7 +11,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from .split import Split
@@ -79,6 +79,18 @@ def our_environment(task: Task, seed: int = 0) -> Any:
     return envs.make_vec(task.env, task.n_envs, seed=seed, normalize=normalize)
 
 
+def settings(contender: Contender, task: Task) -> dict[str, Any]:
+    """The task's settings under the algorithm's names: TRPO's critic makes as many passes as PPO's networks."""
+    result = dict(task.settings)
+    if contender.algorithm != "ppo":
+        result.pop("clip_range", None)
+    if contender.algorithm == "trpo":
+        result.pop("ent_coef", None)
+        if "n_epochs" in result:
+            result["n_critic_updates"] = result.pop("n_epochs")
+    return result
+
+
 def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> None:
     """Learn until the parent has had enough."""
     import torch
@@ -92,19 +104,9 @@ def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> No
             turns(self.model.num_timesteps)
 
     torch.set_num_threads(1)
-    make: Callable[..., Any]
-    settings = dict(task.settings)
-    if contender.library == "sb3":
-        import stable_baselines3
-
-        make, env = stable_baselines3.PPO, sb3_environment(task)
-    else:
-        import agents
-
-        make, env = agents.ALGORITHMS[contender.algorithm], our_environment(task)
-        if contender.algorithm != "ppo":
-            settings.pop("clip_range", None)
-    arguments = settings | dict(contender.arguments)
+    env = our_environment(task) if contender.ours else sb3_environment(task)
+    make = getattr(import_module(contender.library), contender.algorithm.upper())
+    arguments = settings(contender, task) | dict(contender.arguments)
     model = make(task.policy, env, seed=0, device="cpu", tensorboard_log=log_folder, **arguments)
     if turns.split is not None:
         turns.split.watch(model)
