@@ -38,6 +38,24 @@ class Chain:
         return np.stack([self._solve(factor, row, transposed) for factor, row in rows]).reshape(b.shape)
 
 
+class NoTransitions:
+    """gamma = 0, bandits: no state has a future, I - gamma P_pi is the identity."""
+
+    def chain(self, policy: Array) -> Chain:
+        """The chain of a policy [..., S, A]."""
+        return Immediate(policy.shape[:-2])
+
+
+class Immediate(Chain):
+    """x = b, one for each run."""
+
+    def __init__(self, runs: tuple[int, ...]) -> None:
+        super().__init__(runs, [], lambda factor, b, transposed: b)
+
+    def _each(self, b: Array, transposed: bool) -> Array:
+        return np.array(np.broadcast_to(b, (*self._runs, b.shape[-1])))
+
+
 class DenseTransitions:
     """P [S, A, S]; chains by LAPACK's LU."""
 

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from ..geometry import Divergence
 from .checks import Array, discount, distributions, finite_array, transitions
-from .markov import Chain, DenseTransitions, SparseTransitions
+from .markov import Chain, DenseTransitions, NoTransitions, SparseTransitions
 from .operators import divergence_of, softargmax
 
 EPS = float(np.finfo(np.float64).eps)
@@ -37,7 +37,9 @@ class FiniteMDP:
         self.gamma = discount(gamma)
         self.rho = distributions("rho", rho, (self.n_states,))
         dense = isinstance(self.P, np.ndarray)
-        self._transitions = (DenseTransitions if dense else SparseTransitions)(self.P, self.gamma)
+        self._transitions: NoTransitions | DenseTransitions | SparseTransitions = (
+            NoTransitions() if self.gamma == 0.0 else (DenseTransitions if dense else SparseTransitions)(self.P, gamma)
+        )
         self._rows = self.P.reshape(-1, self.n_states) if dense else self.P
 
     @classmethod
@@ -163,8 +165,14 @@ class FiniteMDP:
     def sample_next(self, states: np.ndarray, actions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """s' ~ P(. | s, a) for int64 states and actions [...], by inversion."""
         pairs = states * self.n_actions + actions
+        return self.next_states(pairs, rng.random(pairs.shape))
+
+    def next_states(self, pairs: np.ndarray, uniforms: Array) -> np.ndarray:
+        """The same of indices s A + a [...] and numbers from U[0, 1) [...]."""
         thresholds, targets, last = self._inverse
-        found = np.searchsorted(thresholds, pairs + rng.random(pairs.shape), side="right")
+        if len(targets) == len(last):  # deterministic: one transition a row
+            return targets[pairs]
+        found = np.searchsorted(thresholds, pairs + uniforms, side="right")
         return targets[np.minimum(found, last[pairs])]  # the sum may have rounded up to the next row
 
     @cached_property

@@ -10,6 +10,7 @@ import pytest
 from agents.geometry import KL, Tsallis
 from agents.tabular import (
     EscortPolicy,
+    FiniteMDP,
     LogLinearPolicy,
     Regularizer,
     Sampler,
@@ -24,8 +25,31 @@ from agents.tabular import (
     trajectories,
     value_and_gradient,
 )
+from agents.tabular.sampling import sample_rows
 
 from .problems import random_mdp, random_policy, sparsely
+
+
+@pytest.mark.parametrize("n_actions", [1, 2, 3])
+def test_trajectories_are_drawn_step_by_step(n_actions):
+    """The start of all, then actions and next states in turn: so seeds keep their meaning."""
+    mdp = random_mdp(0, S=4, A=n_actions)
+    policy = random_policy(mdp, 1, runs=(2, 3))
+    paths = trajectories(mdp, policy, np.random.default_rng(7), 5, 4)
+    rng, rows = np.random.default_rng(7), np.repeat(policy.reshape(6, *policy.shape[2:]), 4, axis=0)
+    state = sample_rows(np.broadcast_to(mdp.rho, (24, 4)), rng)
+    for t in range(5):
+        assert (paths.states[..., t].ravel() == state).all()
+        action = sample_rows(rows[np.arange(24), state], rng)
+        assert (paths.actions[..., t].ravel() == action).all()
+        state = mdp.sample_next(state, action, rng)
+
+
+def test_a_deterministic_mdp_goes_where_it_must():
+    targets = np.array([[1, 2], [2, 0], [0, 0]])
+    mdp = FiniteMDP(np.eye(3)[targets], np.zeros((3, 2)), 0.9, [1.0, 0.0, 0.0])
+    states, actions = np.arange(3).repeat(2), np.tile([0, 1], 3)
+    assert (mdp.sample_next(states, actions, np.random.default_rng(0)) == targets[states, actions]).all()
 
 
 @pytest.mark.parametrize("thin", [False, True], ids=["dense", "sparse"])
