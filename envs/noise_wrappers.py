@@ -6,6 +6,7 @@ takes nothing from the parent's stream, so the same seed gives the same initial 
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -159,7 +160,7 @@ class StickyActions(_NoiseWrapper[ObsType, ActType]):
         """Step with this action or the one executed before."""
         assert self.rng is not None
         if self.last_action is None or self.rng.random() >= self.repeat_probability:
-            self.last_action = action
+            self.last_action = copy(action)  # it may be a row of an array that the caller writes to again
         return self.env.step(self.last_action)
 
 

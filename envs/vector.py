@@ -81,8 +81,7 @@ def make_vec(
             that can't be saved.
         ImportError: the id needs a package that is missing.
     """
-    checks.integer("n_envs", n_envs, 1)
-    checks.seed(seed)
+    n_envs, seed = checks.integer("n_envs", n_envs, 1), checks.seed(seed)
     spec = resolve_id(env_id, allow_deprecated)
     check_env_kwargs(env_id, env_kwargs)
     options = EnvOptions(

@@ -91,7 +91,7 @@ class Echo(gymnasium.Env[np.ndarray, Any]):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.steps += 1
-        return np.zeros(1, np.float32), float(action), self.steps == 50, False, {}
+        return np.zeros(1, np.float32), float(np.squeeze(action)), self.steps == 50, False, {}
 
 
 def test_sticky_actions() -> None:
@@ -108,6 +108,16 @@ def test_sticky_actions() -> None:
         if executed[2]:
             env.reset()
     assert repeats / chances == pytest.approx(0.25, abs=0.06)
+
+
+def test_sticky_actions_remember_what_was_executed_in_a_buffer_that_is_reused() -> None:
+    env = StickyActions(Echo(), 0.9)
+    env.reset(seed=0)
+    buffer, executed = np.zeros(1, np.float32), []
+    for action in range(1, 31):
+        buffer[0] = action
+        executed.append(env.step(buffer[0:1])[1])
+    assert len(set(executed)) < 15
 
 
 @pytest.mark.parametrize("limit", [None, 7])

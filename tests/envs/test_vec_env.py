@@ -41,6 +41,12 @@ def test_step_is_the_array_step_in_sb3s_terms(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", IN_THIS_PROCESS)
+def test_seeds_and_numbers_may_be_numpys(backend: str) -> None:
+    by_numpy = make_vec("CartPole-v1", np.int64(4), np.int64(3), backend)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(by_numpy.reset(), make_vec("CartPole-v1", 4, 3, backend).reset())
+
+
+@pytest.mark.parametrize("backend", IN_THIS_PROCESS)
 def test_returns_are_clean_beside_noisy_rewards(backend: str) -> None:
     venv = make_vec("CartPole-v1", 4, 0, backend, reward_noise=2.0, observation_noise=0.1, sticky_actions=0.2)
     venv.reset()
