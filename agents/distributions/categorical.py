@@ -50,15 +50,19 @@ class FSoftargmaxCategorical(ActionDistribution):
             self._check()
 
     def _check(self) -> None:
-        total = self.scores.detach().sum()
-        if not total.isfinite() and ((self.scores != self.scores) | (self.scores == math.inf)).any():
-            raise ValueError("logits: contain NaN or +inf")
+        scores = self.scores.detach()
+        if not scores.sum().isfinite():
+            if ((scores != scores) | (scores == math.inf)).any():
+                raise ValueError("logits: contain NaN or +inf, must be finite or -inf")
+            if (scores == -math.inf).all(-1).any():
+                raise ValueError("logits: some state has -inf for every action, one must be finite")
         if self.mask is not None and not self.mask.any(-1).all():
             raise ValueError("mask: some state has no valid action")
         if self.given_reference is not None:
             q = self.given_reference.double()
             if not ((q > 0).all() and ((q.sum(-1) - 1.0).abs() < 1e-4).all()):
-                raise ValueError("reference: must be a probability distribution with support on every action")
+                found = f"smallest entry {q.min():g}, sums from {q.sum(-1).min():g} to {q.sum(-1).max():g}"
+                raise ValueError(f"reference: {found}; must be a probability distribution with support on every action")
 
     @lazy_property
     def reference(self) -> Tensor | None:
@@ -102,7 +106,7 @@ class FSoftargmaxCategorical(ActionDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """log π(a|s) [B] of actions [B]."""
         index = value.long().unsqueeze(-1)
-        if index.dim() == self.log_probs.dim():
+        if index.shape[:-1] == self.batch_shape:
             return self.log_probs.gather(-1, index).squeeze(-1)
         index, log_probs = torch.broadcast_tensors(index, self.log_probs)
         return log_probs.gather(-1, index[..., :1]).squeeze(-1)
@@ -128,7 +132,8 @@ class FSoftargmaxCategorical(ActionDistribution):
         if isinstance(reference, FSoftargmaxCategorical):
             reference = reference.probs
         elif reference is None and self.mask is not None:
-            reference = self.mask / self.mask.sum(-1, keepdim=True)
+            valid = self.mask.to(self.scores.dtype)
+            reference = valid / valid.sum(-1, keepdim=True)
         elif not (reference is None or isinstance(reference, Tensor)):
             raise ValueError(f"reference: expected probabilities or a categorical, got {type(reference).__name__}")
         probs = self.probs

@@ -81,8 +81,16 @@ def test_masks_renormalise_the_reference(d):
     per_state[:, 2] = True
     p = FSoftargmaxCategorical(z, d, mask=per_state)
     assert per_state.gather(1, p.sample().unsqueeze(1)).all()
-    valid_uniform = per_state / per_state.sum(-1, keepdim=True)
-    torch.testing.assert_close(p.f_divergence(Tsallis(0.5)), Tsallis(0.5).divergence(p.probs, valid_uniform))
+    valid_uniform = per_state / per_state.sum(-1, keepdim=True, dtype=torch.float64)
+    wanted = Tsallis(0.5).divergence(p.probs, valid_uniform)
+    torch.testing.assert_close(p.f_divergence(Tsallis(0.5)), wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_log_prob_broadcasts_as_torchs():
+    z = logits(3, 5)
+    for batch, actions in ((z, torch.tensor([4])), (z[:1], torch.tensor([1, 2, 0])), (z, torch.tensor(2))):
+        wanted = Categorical(logits=batch).log_prob(actions)
+        torch.testing.assert_close(FSoftargmaxCategorical(batch).log_prob(actions), wanted)
 
 
 @each_sparse
@@ -167,8 +175,9 @@ def test_diagnostics_and_expand():
         (dict(temperature=math.nan), "temperature=nan"),
         (dict(logits=torch.tensor([[0.0, math.nan, 0.0]])), "logits"),
         (dict(logits=torch.tensor([[0.0, math.inf, -math.inf]])), "logits"),
+        (dict(logits=torch.tensor([[0.0, 1.0], [-math.inf, -math.inf]])), "logits: some state has -inf for every"),
         (dict(reference=torch.tensor([0.5, 0.5])), "reference of shape"),
-        (dict(reference=torch.tensor([0.5, 0.4, 0.2])), "reference"),
+        (dict(reference=torch.tensor([0.5, 0.4, 0.2])), "reference: smallest entry 0.2, sums from 1.1"),
         (dict(reference=torch.tensor([0.5, 0.5, 0.0])), "reference"),
         (dict(reference=torch.tensor([1.5, -0.25, -0.25])), "reference"),
         (dict(mask=torch.ones(2, 4, dtype=torch.bool)), "mask of shape"),
