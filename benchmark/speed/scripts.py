@@ -64,9 +64,15 @@ def main(arguments: list[str]) -> None:
     sys.path.insert(0, str(checkout))
     rollout = task.n_envs * task.settings["n_steps"]
     turns = Turns(replace(task, warm_up=max(task.warm_up, WARM_UP * rollout)))
-    with tempfile.TemporaryDirectory() as folder:
+    status: Any = 0
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         os.chdir(folder)  # where the script writes its runs/
-        run(checkout / contender.scripts[task.env], script_arguments(contender, task), Rollouts(task, turns))
+        try:
+            run(checkout / contender.scripts[task.env], script_arguments(contender, task), Rollouts(task, turns))
+        except SystemExit as end:
+            status = end.code
+    sys.stdout.flush()
+    os._exit(status or 0)  # at once: at an orderly end, writers of events look for the folder
 
 
 if __name__ == "__main__":
