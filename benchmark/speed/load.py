@@ -26,7 +26,7 @@ from .turns import Turn, Worker
 OUTPUT = Path("results/speed/load.csv")
 CONTENDERS = ("ppo", "ppo, torch engine", "sb3 ppo")
 LIMIT = 1.3
-COLUMNS = ("task", "contender", "rounds", "alone", "busy", "rise", "rise_min", "rise_max", "limit", "load")
+COLUMNS = ("task", "contender", "rounds", "alone", "busy", "rise", "rise_min", "rise_max", "limit", "load", "machine")
 BUSY = "import numpy; a = numpy.ones((512, 512), 'f')\nwhile True: a @ a"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -72,6 +72,7 @@ def row(task: str, name: str, pairs: list[tuple[Turn, Turn]]) -> tables.Row:
         "rise_max": max(rises),
         "limit": LIMIT if name == "ppo" else "",
         "load": os.getloadavg()[0],
+        "machine": tables.machine(),
     }
 
 

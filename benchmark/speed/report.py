@@ -1,29 +1,20 @@
-"""The measurements as a table on disk, a figure, and the table of the README."""
+"""The measurements of training as a figure and as the table of the README."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .split import PARTS
+from .tables import Row
 from .tasks import BASELINES, CONTENDERS, TASKS
 
 COLUMNS = (
     "task", "contender", "rounds", "cpu", "cpu_min", "cpu_max", "wall", "baseline", "ratio", "at_least", "aim",
-    "peak_mb", *PARTS, "other", "load",
+    "peak_mb", *PARTS, "other", "load", "machine",
 )  # fmt: skip
 MARKS = "<!-- training:begin -->", "<!-- training:end -->"
-Row = Mapping[str, Any]
-
-
-def read(path: Path) -> list[Row]:
-    """The rows of a table; none if there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def replace_rows(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
@@ -32,16 +23,6 @@ def replace_rows(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     rows = [row for row in old if (row["task"], row["contender"]) not in measured] + list(new)
     tasks, names = list(TASKS), list(CONTENDERS)
     return sorted(rows, key=lambda row: (tasks.index(row["task"]), names.index(row["contender"])))
-
-
-def write(path: Path, rows: Sequence[Row]) -> None:
-    """Numbers to four digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
 def ratios(rows: Sequence[Row], *, ours: bool) -> dict[str, dict[str, float]]:

@@ -26,7 +26,7 @@ from . import tables
 OUTPUT = Path("results/speed/startup.csv")
 LIMITS = {"train.py, warm caches": 3.0, "train.py, cold caches": 8.0}  # seconds of wall time
 IMPORTS = "importing stable_baselines3"
-COLUMNS = ("start", "rounds", "wall", "wall_min", "wall_max", "cpu", "limit", "load")
+COLUMNS = ("start", "rounds", "wall", "wall_min", "wall_max", "cpu", "limit", "load", "machine")
 
 
 class Start(NamedTuple):
@@ -97,6 +97,7 @@ def row(name: str, starts: list[Start]) -> tables.Row:
         "cpu": statistics.median(each.cpu for each in starts),
         "limit": LIMITS.get(name, ""),
         "load": os.getloadavg()[0],
+        "machine": tables.machine(),
     }
 
 

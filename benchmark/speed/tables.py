@@ -1,8 +1,10 @@
-"""Tables on disk, one row per measurement."""
+"""Tables on disk, one row per measurement, and what machine it was made on."""
 
 from __future__ import annotations
 
 import csv
+import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,3 +28,14 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
+
+
+def machine() -> str:
+    """Its processor, cores, and the widest vectors that torch takes there."""
+    import torch
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} x {name}, {torch.backends.cpu.get_cpu_capability()}"

@@ -45,6 +45,7 @@ class Contender:
     algorithm: str = "ppo"
     arguments: tuple[tuple[str, Any], ...] = ()
     goal: tuple[float, float] | None = None  # ratios to SB3 asked for and aimed at, where not the task's
+    lowered: bool = True  # False: the fused engine differentiates losses by torch's autograd
     only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions
     baseline: str = "sb3 ppo"
     project: str = ""  # whose scripts these are
@@ -65,9 +66,13 @@ class Contender:
 
 
 def _ours(
-    algorithm: str = "ppo", only: str = "", goal: tuple[float, float] | None = None, **arguments: Any
+    algorithm: str = "ppo",
+    only: str = "",
+    goal: tuple[float, float] | None = None,
+    lowered: bool = True,
+    **arguments: Any,
 ) -> Contender:
-    return Contender("agents", algorithm, tuple(arguments.items()), goal, only)
+    return Contender("agents", algorithm, tuple(arguments.items()), goal, lowered, only)
 
 
 def _script(project: str, scripts: dict[str, str], **arguments: Any) -> Contender:
@@ -80,6 +85,7 @@ CONTENDERS: dict[str, Contender] = {
     "sb3 ppo": Contender("stable_baselines3"),
     "ppo": _ours(),
     "ppo, torch engine": _ours(engine="torch", only="vectors"),
+    "ppo, losses by autograd": _ours(engine="fused", only="vectors", lowered=False),
     "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images", goal=(2.5, 3.3)),
     "spma": _ours("spma", max_grad_norm=0.5),
     "lco-kld": _ours("lco"),

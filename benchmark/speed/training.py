@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> int:
         names = contenders(args, checkouts)
     except ValueError as error:
         commands.error(str(error))
-    from .report import draw, read, replace_rows, update_readme, write
+    from .report import COLUMNS, draw, replace_rows, update_readme
+    from .tables import read, write
     from .turns import measure, measure_split, summary
 
     table = args.output / "training.csv"
@@ -75,7 +76,7 @@ def main(arguments: list[str]) -> int:
         for row in rows:
             ratio = f"{row['ratio']:6.2f}x of {row['baseline']}" if row["ratio"] != "" else ""
             print(f"{task:14} {row['contender']:20} {row['cpu']:9.1f} CPU-s per 1M {ratio}", flush=True)
-        write(table, replace_rows(read(table), rows))
+        write(table, COLUMNS, replace_rows(read(table), rows))
     draw(read(table), args.output / "training.png")
     if args.output == RESULTS:
         update_readme(read(table))

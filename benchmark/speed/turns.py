@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .split import PARTS
+from .tables import machine
 from .tasks import CONTENDERS, TASKS
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), "1") | {
@@ -127,6 +128,6 @@ def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str,
         row |= dict(zip(("at_least", "aim"), goal if has_goal else ("", ""), strict=True))
         row["peak_mb"] = max(turn.peak_mb for turn in own)
         row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
-        row["load"] = os.getloadavg()[0]
+        row |= {"load": os.getloadavg()[0], "machine": machine()}
         rows.append(row)
     return rows

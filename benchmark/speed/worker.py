@@ -104,6 +104,8 @@ def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> No
             turns(self.model.num_timesteps)
 
     torch.set_num_threads(1)
+    if not contender.lowered:
+        keep_autograd()
     env = our_environment(task) if contender.ours else sb3_environment(task)
     make = getattr(import_module(contender.library), contender.algorithm.upper())
     arguments = settings(contender, task) | dict(contender.arguments)
@@ -111,6 +113,17 @@ def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> No
     if turns.split is not None:
         turns.split.watch(model)
     model.learn(FOREVER, callback=BetweenRollouts())
+
+
+def keep_autograd() -> None:
+    """Let the fused engine take the losses' gradients from torch, to see what lowering them is worth."""
+    from agents.training import engine
+    from agents.training.engine.gradients import EagerGradient
+
+    def by_autograd(loss: Any, executor: str = "auto") -> Any:
+        return EagerGradient(loss, "asked for")
+
+    engine.make_gradient = by_autograd
 
 
 def only_step(task: Task, turns: Turns) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.speed import cli, learning, report
+from benchmark.speed import cli, learning, report, tables
 from benchmark.speed.tasks import CONTENDERS, TASKS
 from benchmark.speed.turns import Turn, Worker, summary
 
@@ -26,9 +26,10 @@ def test_the_ratio_is_the_median_of_the_rounds_ratios() -> None:
 def test_what_is_measured_again_replaces_its_rows(tmp_path: Path) -> None:
     table = tmp_path / "training.csv"
     first = summary("pong", {"sb3 ppo": turns(4000), "ppo": turns(2000)}, {})
-    report.write(table, first)
-    report.write(table, report.replace_rows(report.read(table), summary("cartpole-32", {"ppo": turns(20)}, {})))
-    again = report.replace_rows(report.read(table), summary("pong", {"ppo": turns(1000)}, {}))
+    tables.write(table, report.COLUMNS, first)
+    added = report.replace_rows(tables.read(table), summary("cartpole-32", {"ppo": turns(20)}, {}))
+    tables.write(table, report.COLUMNS, added)
+    again = report.replace_rows(tables.read(table), summary("pong", {"ppo": turns(1000)}, {}))
     assert [(row["task"], row["contender"], float(row["cpu"])) for row in again] == [
         ("cartpole-32", "ppo", 20),
         ("pong", "sb3 ppo", 4000),
