@@ -65,6 +65,9 @@ class Divergence:
 
     def sensitivity(self, log_u: Tensor) -> Tensor:
         """d log u / dy = 1 / (u f''(u)), from log u."""
+        if self.tsallis_form is not None:  # u^(1 - alpha), also where u itself would be 0 in floating point
+            alpha, weight = self.tsallis_form
+            return ((1.0 - alpha) * log_u).exp() / weight
         u = log_u.exp()
         return 1.0 / (u * self.f_second(u))
 

@@ -26,22 +26,26 @@ def f_log_softargmax(
     """log π [..., A] of logits [..., A]; reference [A] or [..., A], None is uniform. -inf off a sparse support.
 
     Differentiable twice in the logits; the reference is a constant. Computed in float32 for half precision, and in
-    float64 with a reference: where the best action is one that the reference all but excludes, its probability is what
-    the others leave of 1.
+    float64 with a reference and for all but the Tsallis generators with alpha <= 1: near the edge of a sparse support,
+    and where the best action is one that the reference all but excludes, a probability is what the others leave of 1.
     """
     if reference is not None:
         reference = reference.detach().to(device=logits.device)
-    softmax = divergence.tsallis_form == (1.0, 1.0)
-    exact = logits.dtype == torch.float64 or (reference is not None and not softmax)
+    alpha = (divergence.tsallis_form or (math.inf,))[0]
+    exact = logits.dtype == torch.float64 or reference is not None or alpha > 1.0
     working = torch.float64 if exact else torch.float32
     if logits.dtype != working:
         return f_log_softargmax(logits.to(working), divergence, temperature, reference).to(logits.dtype)
-    log_q = None if reference is None else reference.double().log().to(working)
+    log_q = None if reference is None else reference.double().log()
+    if alpha == 1.0:
+        scores = logits
+        if temperature != 1.0 or log_q is not None:  # which would round what the largest scores have in common
+            scores = (logits - logits.detach().amax(-1, keepdim=True)) / temperature
+        log_probs = torch.log_softmax(scores if log_q is None else scores + log_q, dim=-1)
+        # Twice changes nothing but the gradient: once loses its digits where one action has nearly all probability.
+        return torch.log_softmax(log_probs, dim=-1) if exact else log_probs
     if log_q is not None and log_q.dim() > 1:
         log_q = log_q.expand(logits.shape)
-    if softmax:
-        scores = logits if temperature == 1.0 else logits / temperature
-        return torch.log_softmax(scores if log_q is None else scores + log_q, dim=-1)
     return _LogSoftargmax.apply(logits, log_q, divergence, temperature)
 
 

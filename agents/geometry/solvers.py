@@ -71,7 +71,7 @@ def solve_dense(gap: Tensor, beta: float, log_q: Tensor, dim: int) -> Tensor:
     y.mul_(step)  # log(t + step + gap) = log(t + gap) + log1p(step / (t + gap))
     log_y.add_(y).addcmul_(y, y, value=-0.5).addcmul_(y, y.square(), value=1 / 3)
     log_probs = torch.add(log_q, log_y, alpha=-beta, out=log_y)
-    if gap.shape[dim] < 64:
+    if gap.shape[dim] < 64 and not log_q.dim():
         return log_probs
     total = torch.mul(log_probs, LOG2_E, out=mass).exp2_().sum(dim, keepdim=True)
     return log_probs.sub_(total.log_())  # log q + ... rounds where log q is large
@@ -122,12 +122,11 @@ def solve_sparse(gap: Tensor, p: float, log_q: Tensor, dim: int) -> Tensor:
 
 
 def solve_bracketed(gap: Tensor, divergence: Divergence, log_q: Tensor, dim: int) -> Tensor:
-    """Any generator: safeguarded Newton on log Σ q u = 0 in v = log u_max, which lies in [0, -log q_best]; float64.
+    """Any generator: safeguarded Newton on log Σ q u = 0 in v = log u_max, which lies in [0, -log q_best].
 
     A Newton step that leaves the bracket or shrinks too slowly is replaced by a bisection.
     """
     compiling = torch.compiler.is_compiling()
-    dtype, gap, log_q = gap.dtype, gap.double(), log_q.double()
     high = torch.where(gap == 0.0, log_q, -math.inf).amax(dim, keepdim=True).neg_().clamp_min_(0.0)
     low, v, last = torch.zeros_like(high), high, high
     for _ in range(60 if compiling else 200):
@@ -143,4 +142,4 @@ def solve_bracketed(gap: Tensor, divergence: Divergence, log_q: Tensor, dim: int
         if not compiling and bool((last <= 1e-15 * (1.0 + v)).all()):
             break
     log_probs = log_q + divergence.log_ratio_below(v, gap)
-    return (log_probs - log_probs.exp().sum(dim, keepdim=True).log()).to(dtype)
+    return log_probs - log_probs.exp().sum(dim, keepdim=True).log()

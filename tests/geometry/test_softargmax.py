@@ -140,6 +140,56 @@ def test_float32_is_right_to_rounding_with_references_down_to_1e_12(alpha, n):
     assert ((log_probs.double().exp().sum(-1) - 1.0).abs() <= 1e-6).all()
 
 
+@pytest.mark.parametrize("d", [KL(), ChiSquare(), *(Tsallis(a) for a in (1.01, 1.1, 1.5, 2.0, 5.0))], ids=str)
+@pytest.mark.parametrize("n", [2, 6, 63])
+def test_float32_is_right_to_rounding_near_an_edge_and_far_from_zero(d, n):
+    """Probabilities that are what others leave of 1, and logits that share a large number."""
+    generator = torch.Generator().manual_seed(n)
+    x = torch.randn(4000, n, generator=generator) * 10 ** (2 * torch.rand(4000, 1, generator=generator) - 1)
+    q = 10 ** (-12 * torch.rand(n, generator=generator))
+    q = (q / q.sum()).clamp_min(1e-12)
+    for logits, temperature, reference in ((x, 0.3, None), (9000.0 + x, 1e-2, None), (9000.0 + x, 1.0, q)):
+        log_probs = f_log_softargmax(logits, d, temperature, reference)
+        exact = f_log_softargmax(logits.double(), d, temperature, reference)
+        finite = exact > -math.inf
+        assert ((log_probs.double() - exact).abs() <= 1e-6 + 3e-7 * exact.abs())[finite].all()
+        assert (log_probs[~finite] == -math.inf).all()
+
+
+@pytest.mark.parametrize("alpha", [0.9, 0.99, 0.999, 1 + 1e-9, 1.001, 1.01])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_finite_where_probabilities_underflow(alpha, dtype):
+    gap = min(9e3, 0.999 / abs(alpha - 1.0))  # inside the support, hardly, for alpha > 1
+    x = torch.tensor([[gap if alpha > 1 else 1e4, 0.0, 0.0]], dtype=dtype, requires_grad=True)
+    log_probs = f_log_softargmax(x, Tsallis(alpha))
+    assert log_probs[0, 1] < -60
+    for create_graph in (False, True):
+        (grad,) = torch.autograd.grad(log_probs[0, 1], x, create_graph=create_graph, retain_graph=True)
+        assert torch.isfinite(grad).all() and grad[0, 1] > 0
+    assert torch.isfinite(torch.autograd.grad(grad.square().sum(), x)[0]).all()
+
+
+@each_dense
+def test_gradients_keep_their_digits_at_a_nearly_certain_action(d):
+    """J v = w (v - Σ w v / Σ w) / λ by differences, in which nothing cancels."""
+    x = torch.tensor([10.0, 0.3, 0.0], dtype=torch.float64, requires_grad=True)
+    v = torch.tensor([0.7, -1.1, 0.4], dtype=torch.float64)
+    probs = f_softargmax(x, d, 0.3)
+    u = probs.detach() * 3
+    w = 1 / (3 * d.f_second(u))
+    wanted = (w.unsqueeze(1) * w * (v.unsqueeze(1) - v)).sum(1) / w.sum() / 0.3
+    (jvp,) = torch.autograd.grad(probs, x, v)
+    torch.testing.assert_close(jvp, wanted, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("alpha", [0.8, 0.99])
+def test_a_certain_action_that_the_reference_all_but_excludes(alpha):
+    q = torch.tensor([1e-12, 0.4, 0.6 - 1e-12], dtype=torch.float64)
+    log_probs = f_log_softargmax(torch.tensor([30.0, 0.5, 0.0], dtype=torch.float64), Tsallis(alpha), 0.25, q)
+    rest = log_probs[1:].exp().sum()
+    torch.testing.assert_close(log_probs[0], torch.log1p(-rest), rtol=1e-9, atol=3e-16)
+
+
 @given(
     x=st.lists(st.floats(-50, 50), min_size=2, max_size=9),
     shift=st.floats(-100, 100),
