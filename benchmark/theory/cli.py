@@ -1,4 +1,4 @@
-"""python -m benchmark theory list | run NAME ... | run all | table"""
+"""python -m benchmark theory list | run NAME ... | run all | estimate NAME ... | table"""
 
 from __future__ import annotations
 
@@ -23,12 +23,21 @@ def main(arguments: list[str]) -> int:
         description="Results made from the same settings by the same text of the experiment's file are kept.",
     )
     run.add_argument("names", nargs="+", metavar="NAME", help="an experiment, or all")
-    run.add_argument("--full", action="store_true", help="the papers' scale: hours, and results in FOLDER/full")
-    run.add_argument("--jobs", type=_positive, default=2, metavar="N", help="processes side by side (default: 2)")
-    run.add_argument("--again", action="store_true", help="also run what is up to date")
+    run.add_argument("--full", action="store_true", help="the papers' scale, or a finer grid: results in FOLDER/full")
+    run.add_argument("--again", action="store_true", help="also what is up to date, and all from the start")
+    estimate = commands.add_parser(
+        "estimate",
+        help="what --full would cost, by short runs",
+        description="Writes FOLDER/full/costs.json; what has been run in full keeps the cost that was measured.",
+    )
+    estimate.add_argument("names", nargs="+", metavar="NAME", help="an experiment, or all")
+    for command in (run, estimate):
+        command.add_argument(
+            "--jobs", type=_positive, default=2, metavar="N", help="processes side by side (default: 2)"
+        )
     table = commands.add_parser("table", help="write the findings into docs/theory.md")
     table.add_argument("--check", action="store_true", help="write nothing; fail if something would change")
-    for command in (run, table):
+    for command in (run, estimate, table):
         command.add_argument("--output", type=Path, metavar="FOLDER", help="of the results (default: results/theory)")
     chosen = parser.parse_args(arguments)
     if chosen.command == "list":
@@ -45,12 +54,16 @@ def main(arguments: list[str]) -> int:
     known = registry.names()
     for name in chosen.names:
         if name not in (*known, "all"):
-            run.error(f"unknown experiment {name!r}{closest(name, known)} (known: {', '.join(known)})")
-    from .runner import run as run_all
+            commands.choices[chosen.command].error(
+                f"unknown experiment {name!r}{closest(name, known)} (known: {', '.join(known)})"
+            )
+    from . import runner
 
     wanted = known if "all" in chosen.names else list(dict.fromkeys(chosen.names))
-    failed = run_all(wanted, chosen.full, folder / "full" if chosen.full else folder, chosen.jobs, chosen.again)
-    return min(failed, 1)
+    if chosen.command == "estimate":
+        return min(runner.estimate(wanted, folder / "full", chosen.jobs), 1)
+    place = folder / "full" if chosen.full else folder
+    return min(runner.run(wanted, place, chosen.jobs, chosen.full, chosen.again), 1)
 
 
 def _positive(text: str) -> int:

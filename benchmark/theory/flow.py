@@ -14,6 +14,8 @@ import numpy as np
 from agents.tabular import TabularPolicy
 from agents.tabular.checks import Array
 
+from .cells import kept
+
 SOFTMAX = TabularPolicy()
 
 
@@ -31,6 +33,7 @@ def direction(X: Array, r: Array, theta: Array) -> Array:
     return np.divide(g, norms, out=np.zeros_like(g), where=norms > 0.0)
 
 
+@kept
 def follow(X: Array, r: Array, theta: Array, n_steps: int, step: float, goal: float = 0.99) -> Array:
     """pi [R, K] of the starts theta [R, d] after trajectories of `n_steps` steps.
 

@@ -8,7 +8,10 @@ import numpy as np
 
 from agents.tabular.checks import Array
 
+from .cells import kept
 
+
+@kept
 def curve(
     update: Callable[[Array], Array], measure: Callable[[Array], Array], theta: Array, n_updates: int
 ) -> tuple[Array, Array]:
@@ -20,6 +23,7 @@ def curve(
     return np.array(values), theta
 
 
+@kept
 def hitting_times(
     update: Callable[[Array, np.ndarray], Array],
     measure: Callable[[Array], Array],

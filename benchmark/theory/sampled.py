@@ -26,6 +26,7 @@ from agents.tabular import (
 from agents.tabular.checks import Array
 
 from . import problems
+from .cells import kept
 
 SOFTMAX = 1.0  # alpha of the softmax
 
@@ -115,6 +116,7 @@ def grid(settings: Mapping[str, Any]) -> list[tuple[float, float]]:
     return list(product(settings["coefs"], settings["steps"]))
 
 
+@kept
 def learn(task: Task, learner: Learner, settings: Mapping[str, Any], reward_noise: float = 0.0) -> Array:
     """Scores [n_scores + 1, grid, seeds], one before and one after every n_updates / n_scores updates."""
     n_seeds, n_scores = settings["n_seeds"], settings["n_scores"]

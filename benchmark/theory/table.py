@@ -1,11 +1,11 @@
-"""The table of docs/theory.md, between its markers, from the findings in results/theory/*.json."""
+"""The tables of docs/theory.md, each between its markers, from results/theory/*.json and results/theory/full."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from . import registry, results
+from . import full, registry, results
 
 PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 BEGIN, END = "<!-- findings: written by `python -m benchmark theory table` -->\n", "<!-- end of the findings -->\n"
@@ -13,18 +13,19 @@ HEADER = "| claim | paper | experiment | measured | verdict |\n|---|---|---|---|
 
 
 def update(folder: Path, check: bool = False, page: Path = PAGE) -> int:
-    """Write the table into the page; with `check` only compare. 1 if it differs or the page has no place for it."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        print(f"{page}: has no lines {BEGIN.strip()} and {END.strip()}", file=sys.stderr)
-        return 1
-    updated = f"{before}{BEGIN}{rows(folder)}{END}{after}"
+    """Write the tables into the page; with `check` only compare. 1 if it differs or the page has no place for one."""
+    text = updated = page.read_text(encoding="utf-8")
+    for begin, end, table in ((BEGIN, END, rows(folder)), (full.BEGIN, full.END, full.rows(folder))):
+        before, found, rest = updated.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            print(f"{page}: has no lines {begin.strip()} and {end.strip()}", file=sys.stderr)
+            return 1
+        updated = f"{before}{begin}{table}{end}{after}"
     if updated == text:
         return 0
     if check:
-        print(f"{page}: its table is not that of {folder}; run: python -m benchmark theory table", file=sys.stderr)
+        print(f"{page}: not the tables of {folder}; run: python -m benchmark theory table", file=sys.stderr)
         return 1
     results.replace(page, updated.encode())
     return 0

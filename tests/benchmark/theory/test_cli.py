@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmark import __main__ as benchmark
-from benchmark.theory import cli, registry, results, table
+from benchmark.theory import cli, full, registry, results, table
 
 QUICK = "f_pg_accuracy"
 ROOT = Path(__file__).resolve().parents[3]
@@ -124,7 +124,7 @@ def test_numbers_in_a_table_have_six_digits() -> None:
 
 def test_the_page_gets_the_findings(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "theory.md"
-    page.write_text(f"before\n\n{table.BEGIN}stale\n{table.END}\nafter\n")
+    page.write_text(f"before\n\n{table.BEGIN}stale\n{table.END}\n{full.BEGIN}{full.END}\nafter\n")
     assert table.update(folder, check=True, page=page) == 1
     assert "run: python -m benchmark theory table" in capsys.readouterr().err
     assert table.update(folder, page=page) == 0
@@ -132,6 +132,7 @@ def test_the_page_gets_the_findings(folder: Path, tmp_path: Path, capsys: pytest
     assert text.startswith("before\n\n") and text.endswith("\nafter\n") and "stale" not in text
     claim = json.loads((folder / f"{QUICK}.json").read_text())["findings"][0]["claim"]
     assert f"| {claim} |" in text
+    assert f"| {QUICK} | none stated | not estimated | not run |" in text
     assert table.update(folder, check=True, page=page) == 0
     page.write_text("no markers")
     assert table.update(folder, page=page) == 1
