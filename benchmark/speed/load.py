@@ -15,7 +15,7 @@ import random
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -42,14 +42,14 @@ def busy_cores() -> Iterator[None]:
         yield
 
 
-def measure(task: str, rounds: int) -> list[tables.Row]:
+def measure(task: str, contenders: Sequence[str], rounds: int) -> list[tables.Row]:
     """A row per contender."""
     with ExitStack() as stack:
         workers = []
-        for name in CONTENDERS:
+        for name in contenders:
             workers.append(Worker(task, name))
             stack.callback(workers[-1].close)
-        turns: dict[str, list[tuple[Turn, Turn]]] = {name: [] for name in CONTENDERS}
+        turns: dict[str, list[tuple[Turn, Turn]]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for worker in random.sample(workers, len(workers)):
                 alone = worker.turn()
@@ -77,19 +77,22 @@ def row(task: str, name: str, pairs: list[tuple[Turn, Turn]]) -> tables.Row:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print, write; tasks that are not measured again keep their rows."""
+    """Measure, print, write; what is not measured again keeps its rows."""
     mlp_tasks = [name for name, task in TASKS.items() if task.policy == "MlpPolicy"]
     parser = argparse.ArgumentParser(prog="python -m benchmark speed load", description=__doc__)
     parser.add_argument("--tasks", nargs="+", choices=mlp_tasks, default=mlp_tasks)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS, metavar="NAME",
+                        help=f"of {', '.join(map(repr, CONTENDERS))} (default: all)")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, help="pairs of turns (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(arguments)
-    rows = [each for each in tables.read(args.output) if each["task"] not in args.tasks]
     for task in args.tasks:
-        for each in measure(task, args.rounds):
-            rows.append(each)
+        new = measure(task, args.contenders, args.rounds)
+        again = {(each["task"], each["contender"]) for each in new}
+        rows = [each for each in tables.read(args.output) if (each["task"], each["contender"]) not in again] + new
+        rows.sort(key=lambda each: (mlp_tasks.index(each["task"]), CONTENDERS.index(each["contender"])))
+        tables.write(args.output, COLUMNS, rows)
+        for each in new:
             print(f"{task:14} {each['contender']:20} {each['alone']:8.1f} alone {each['busy']:8.1f} busy "
                   f"{each['rise']:5.2f}x", flush=True)  # fmt: skip
-    rows.sort(key=lambda each: mlp_tasks.index(each["task"]))
-    tables.write(args.output, COLUMNS, rows)
     return 0
