@@ -21,14 +21,13 @@ from pathlib import Path
 
 from . import tables
 from .tasks import TASKS
-from .turns import Turn, Worker
+from .turns import ONE_THREAD, Turn, Worker
 
 OUTPUT = Path("results/speed/load.csv")
 CONTENDERS = ("ppo", "ppo, torch engine", "sb3 ppo")
 LIMIT = 1.3
 COLUMNS = ("task", "contender", "rounds", "alone", "busy", "rise", "rise_min", "rise_max", "limit", "load", "machine")
 BUSY = "import numpy; a = numpy.ones((512, 512), 'f')\nwhile True: a @ a"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @contextmanager

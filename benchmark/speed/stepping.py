@@ -11,7 +11,6 @@ Writes results/speed/envs.csv, from which `auto` was chosen (a test compares), a
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import random
 import statistics
@@ -26,6 +25,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from . import tables
 from .stepping_bare import BARE, SB3, Step
 
 OUTPUT, PAGE = Path("results/speed/envs.csv"), Path("docs/environments.md")
@@ -124,7 +124,7 @@ def cpu_seconds(step: Step, actions: np.ndarray) -> float:
     return time.process_time() - start
 
 
-def measure(task: Task, n_envs: int, rounds: int, seconds: float) -> list[dict[str, Any]]:
+def measure(task: Task, n_envs: int, rounds: int, seconds: float) -> list[tables.Row]:
     """One row of the csv per contender; a turn takes `bare` about `seconds`."""
     steps = dict(contenders(task, n_envs))
     actions = actions_for(task.env_id, n_envs, 50_000 // n_envs)
@@ -136,7 +136,7 @@ def measure(task: Task, n_envs: int, rounds: int, seconds: float) -> list[dict[s
     for _ in range(rounds):
         for name in random.sample(list(steps), len(steps)):
             times[name].append(1e6 * cpu_seconds(steps[name], actions[:turn]) / turn / n_envs)
-    rows = []
+    rows: list[tables.Row] = []
     for name, values in times.items():
         ratio = statistics.median(a / b for a, b in zip(values, times["bare"], strict=True))
         limit = LIMITS.get((task.env_id, n_envs, name), "")
@@ -149,13 +149,7 @@ def measure(task: Task, n_envs: int, rounds: int, seconds: float) -> list[dict[s
     return rows
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of the csv."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def table(rows: list[dict[str, str]]) -> str:
+def table(rows: list[tables.Row]) -> str:
     """The rows of the csv as Markdown: contenders down, numbers of environments across."""
     sizes = sorted({int(row["n_envs"]) for row in rows})
     heads = [f"{size} env{'s' * (size > 1)}" for size in sizes]
@@ -169,7 +163,7 @@ def table(rows: list[dict[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(rows: list[dict[str, str]], page: Path) -> None:
+def write_table(rows: list[tables.Row], page: Path) -> None:
     """Put the table between the markers of a document."""
     text = page.read_text(encoding="utf-8")
     before, rest = text.split(MARKERS[0])
@@ -195,17 +189,13 @@ def main(arguments: list[str]) -> int:
     ids = [task.env_id for task in TASKS]
     parser.add_argument("--env", nargs="*", default=ids, choices=ids, help="measure these again; none: only the table")
     args = parser.parse_args(arguments)
-    rows = read(args.output) if args.output.exists() else []
+    rows = tables.read(args.output)
     for task in TASKS:
         if task.env_id in args.env:
             rows = [row for row in rows if row["env"] != task.env_id]
             for n_envs in task.sizes:
                 rows += measure(task, n_envs, args.rounds, args.seconds)
     rows.sort(key=lambda row: ids.index(row["env"]))
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    with args.output.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_table(read(args.output), args.page)
+    tables.write(args.output, COLUMNS, rows)
+    write_table(tables.read(args.output), args.page)
     return 0

@@ -34,23 +34,23 @@ class NumpyTrunk:
 
     def actor(self, observations: np.ndarray) -> np.ndarray:
         """Parameters [N, P]."""
-        return self._with_log_std("act", self._actor.forward("act", self._shared.forward("act", observations)))
+        return self._with_log_std("act", self._actor.forward("act", self._features("act", observations)))
 
     def critic(self, observations: np.ndarray) -> np.ndarray:
         """Values [N]."""
         chunks = (observations[start : start + CHUNK] for start in range(0, len(observations), CHUNK))
-        parts = [self._critic.forward("act", self._shared.forward("act", chunk)).copy() for chunk in chunks]
+        parts = [self._critic.forward("act", self._features("act", chunk)).copy() for chunk in chunks]
         return np.concatenate(parts)[:, 0]
 
     def forward(self, observations: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Parameters [B, P] and values [B]."""
-        features = self._shared.forward("train", self._take(observations, rows))
+        features = self._features("train", self._take(observations, rows))
         parameters = self._with_log_std("train", self._actor.forward("train", features))
         return parameters, self._critic.forward("train", features)[:, 0]
 
     def forward_critic(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Values [B]."""
-        features = self._shared.forward("train", self._take(observations, rows))
+        features = self._features("train", self._take(observations, rows))
         return self._critic.forward("train", features)[:, 0]
 
     def backward(self, d_parameters: np.ndarray | None, d_values: np.ndarray | None) -> None:
@@ -67,6 +67,9 @@ class NumpyTrunk:
             given = ((self._actor, d_parameters), (self._critic, d_values))
             d_features = [network.d_inputs() for network, d in given if d is not None]
             self._shared.backward(np.add(*d_features) if len(d_features) == 2 else d_features[0])
+
+    def _features(self, purpose: str, observations: np.ndarray) -> np.ndarray:
+        return self._shared.forward(purpose, observations) if self._shared.layers else observations
 
     def _take(self, observations: np.ndarray, rows: np.ndarray) -> np.ndarray:
         batch = self._buffer("observations", len(rows), observations.shape[1])

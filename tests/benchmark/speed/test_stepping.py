@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.speed import stepping
+from benchmark.speed import stepping, tables
 from benchmark.speed.stepping import LIMITS, MARKERS, TASKS, Task
 from envs.backends.choice import NATIVE_PAYS_FROM
 
 ROOT = Path(stepping.__file__).resolve().parents[2]
-ROWS = stepping.read(ROOT / stepping.OUTPUT)
+ROWS = tables.read(ROOT / stepping.OUTPUT)
 RATIOS = {(row["env"], int(row["n_envs"]), row["contender"]): float(row["ratio"]) for row in ROWS}
 
 
