@@ -18,7 +18,15 @@ from typing_extensions import Self
 
 from ..suggest import closest
 from .arguments_json import from_json, to_json
-from .checkpoint_tensors import as_tensors, non_finite, parameters_of, split_optimizer, to_array, under
+from .checkpoint_tensors import (
+    as_tensors,
+    lay_out_like_parameters,
+    non_finite,
+    parameters_of,
+    split_optimizer,
+    to_array,
+    under,
+)
 from .normalizer import NormalizerState
 from .safe_zip import CheckpointError, read, read_header, write
 from .spaces_json import space_from_json, space_to_json
@@ -180,6 +188,7 @@ class Saveable(BaseAlgorithm):
         if not isinstance(load_path_or_dict, dict):
             load_path_or_dict = parameters_of(*read(_existing(load_path_or_dict)))
         super().set_parameters(load_path_or_dict, exact_match, device)
+        lay_out_like_parameters(self.policy.optimizer)
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """As in SB3; the normaliser statistics of a model loaded without an environment go into its first one."""

@@ -53,6 +53,17 @@ def _join_optimizer(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> d
     return {"state": state, "param_groups": groups}
 
 
+def lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimiser's moments the memory order of their parameters, such as channels last.
+
+    Files keep the plain order, and fused Adam takes for granted that all are the same.
+    """
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                entries[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def to_array(tensor: Tensor) -> np.ndarray:
     """A tensor on any device, in NumPy."""
     return tensor.detach().cpu().numpy()

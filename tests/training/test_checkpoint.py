@@ -19,7 +19,9 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.envs import FakeImageEnv
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
@@ -43,6 +45,22 @@ def saved(trained: SPMA, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "model.zip"
     trained.save(path)
     return path
+
+
+def test_the_update_after_loading_is_that_without(tmp_path: Path) -> None:
+    """Kernels lie with their channels last, in memory and not in the file: so must Adam's moments."""
+    env = FakeImageEnv(screen_height=36, screen_width=36, n_channels=4, channel_first=True)
+    model = PPO("CnnPolicy", env, **SMALL).learn(64)
+    model.save(tmp_path / "model.zip")
+    loaded = PPO.load(tmp_path / "model.zip", env=env, device="cpu")
+    loaded.rollout_buffer = model.rollout_buffer
+    for again in (model, loaded):
+        np.random.seed(0)
+        again._total_timesteps = 128
+        again.set_logger(configure(None, []))
+        again.train()
+    for (name, p), q in zip(model.policy.named_parameters(), loaded.policy.parameters(), strict=True):
+        assert torch.equal(p, q), name
 
 
 def test_round_trip_restores_everything(trained: SPMA, saved: Path) -> None:
