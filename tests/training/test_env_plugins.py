@@ -23,7 +23,8 @@ print(model.env.envs[0].spec.id)
 
 
 def test_a_string_id_needs_no_import() -> None:
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": path}
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "NoisyCartPole-v1"
