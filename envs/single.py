@@ -33,6 +33,7 @@ class EnvOptions:
     atari: AtariProtocol | None = None
     monitor_dir: str | None = None
     exact: bool = False  # only what can save its state
+    num_threads: int = 1  # of an engine that steps its environments by threads
 
     def env_fns(self, n_envs: int) -> list[Callable[[], gymnasium.Env]]:
         """A constructor per environment."""

@@ -43,6 +43,7 @@ def make_vec(
     atari: Mapping[str, Any] | None = None,
     exact: bool = False,
     allow_deprecated: bool = False,
+    num_threads: int = 1,
 ) -> VecEnv:
     """N environments with same-step resets: SB3's interface, and `step_arrays` (see `StepArrays`) beside it.
 
@@ -75,6 +76,8 @@ def make_vec(
         exact: only a backend that saves its state exactly (`state_level`); Atari's sticky actions then have the
             emulator's law, but other random numbers.
         allow_deprecated: accept ids that have a newer version.
+        num_threads: worker threads of "ale" and "envpool", which pay where something waits for the environments, as a
+            GPU does; results don't depend on it, and other backends have none.
 
     Raises:
         ValueError: a name that is not known (the closest is named), a value out of range, or, with `exact`, a state
@@ -93,6 +96,7 @@ def make_vec(
         render_mode,
         monitor_dir=None if monitor_dir is None else str(monitor_dir),
         exact=exact,
+        num_threads=checks.integer("num_threads", num_threads, 1),
     )
     if is_atari(spec):
         rules = make_protocol(spec, training, sticky_actions, frame_stack, max_episode_steps, atari)

@@ -125,7 +125,8 @@ def train_parser() -> Parser:
         "--num-threads",
         type=int,
         default=-1,
-        help="torch threads of a CNN policy; -1: one, as small networks always have",
+        help="threads of torch for a CNN policy, and of the environments' engine (default: 1; with a GPU, of the "
+        "engine 1 per environment)",
     )
     how.add_argument("-P", "--progress", action="store_true", help="progress bar")
     how.add_argument("--verbose", type=int, choices=(0, 1, 2), default=1, help="0 prints only the outcome")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,15 @@ def set_threads(config: RunConfig) -> None:
     torch.set_num_threads(config.num_threads if config.num_threads > 0 else 1)
 
 
+def env_threads(config: RunConfig) -> int:
+    """As many as asked for, else one; but where a GPU would wait for environments, one for each as far as cores go."""
+    from stable_baselines3.common.utils import get_device
+
+    if config.num_threads > 0 or get_device(config.device).type == "cpu":
+        return max(config.num_threads, 1)
+    return min(config.n_envs, os.cpu_count() or 1)
+
+
 def set_up(config: RunConfig, args: argparse.Namespace, argv: list[str], run: RunFolder) -> tuple[Any, Any, Path]:
     """Environments, agent and log of a run; its description is written."""
     import agents
@@ -82,6 +92,7 @@ def set_up(config: RunConfig, args: argparse.Namespace, argv: list[str], run: Ru
         seed=config.seed,
         backend=config.vec_env,
         monitor_dir=str(run.path),
+        num_threads=env_threads(config),
         **config.env_arguments(training=True),
     )
     try:

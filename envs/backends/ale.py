@@ -1,4 +1,4 @@
-"""Atari by ale_py's own AtariVectorEnv: emulation and preprocessing in C++, one worker thread.
+"""Atari by ale_py's own AtariVectorEnv: emulation and preprocessing in C++, by one worker thread or several.
 
 Frames, rewards and ends of games are those of envs.atari's wrappers to the bit, from the same emulator state. What
 differs: a game starts with 0 to noop_max - 1 no-ops (there 1 to noop_max), and the number is drawn by another
@@ -39,7 +39,7 @@ class AleVecEnv(PoolVecEnv):
         vector = AtariVectorEnv(
             options.spec.kwargs["game"],
             n_envs,
-            num_threads=1,
+            num_threads=options.num_threads,
             max_num_frames_per_episode=OUT_OF_REACH,
             repeat_action_probability=rules.sticky,
             full_action_space=rules.full_action_space,

@@ -1,4 +1,4 @@
-"""EnvPool (an extra): Gymnasium's classic control, MuJoCo and Atari in C++, one worker thread.
+"""EnvPool (an extra): Gymnasium's classic control, MuJoCo and Atari in C++, by one worker thread or several.
 
 It is another build of the same environments: its MuJoCo is 3.6.0, CartPole computes in double precision, initial states
 come from other generators. On Atari it starts with 1 to noop_max no-ops, as the wrappers of envs.atari do, and its
@@ -37,7 +37,7 @@ class EnvPoolVecEnv(PoolVecEnv):
         config: dict[str, Any] = {"max_episode_steps": OUT_OF_REACH, **options.env_kwargs}
         if options.atari is not None:
             config |= _atari_config(options.atari)
-        self._make = partial(envpool.make_gymnasium, task, num_envs=n_envs, num_threads=1, **config)
+        self._make = partial(envpool.make_gymnasium, task, num_envs=n_envs, num_threads=options.num_threads, **config)
         # Gymnasium's own spaces, as EnvPool's differ in precision: a model must fit whatever backend it was trained on.
         twin = make_env(replace(options, noise=NoiseLevels(), monitor_dir=None), 0)
         super().__init__(None, options, n_envs, twin.observation_space, twin.action_space)

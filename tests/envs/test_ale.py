@@ -197,3 +197,18 @@ def test_what_it_lacks(env_id: str, kwargs: dict[str, Any], message: str) -> Non
 
 def test_auto_takes_it_for_atari() -> None:
     assert isinstance(make_vec("ALE/Pong-v5"), AleVecEnv)
+
+
+def test_threads_change_nothing() -> None:
+    one, four = (make_vec("BreakoutNoFrameskip-v4", 4, 0, "ale", num_threads=n) for n in (1, 4))
+    assert one.reset().tobytes() == four.reset().tobytes()
+    rng = np.random.default_rng(0)
+    ended = 0
+    for _ in range(300):
+        actions = rng.integers(4, size=4)
+        steps = [venv.step_arrays(actions) for venv in (one, four)]  # type: ignore[attr-defined]
+        for ours, theirs in zip(*steps, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        ended += steps[0].terminated.sum()
+    assert ended > 4
+    one.close(), four.close()
