@@ -99,8 +99,11 @@ class FSoftargmaxCategorical(ActionDistribution):
 
     def sample(self, sample_shape: _size = NO_SHAPE) -> Tensor:
         """Actions [*sample_shape, B], int64; never one of probability zero."""
-        flat = self.probs.detach().reshape(-1, self.scores.shape[-1])
-        drawn = torch.multinomial(flat.float(), torch.Size(sample_shape).numel(), replacement=True)
+        flat, n = self.probs.detach().reshape(-1, self.scores.shape[-1]).float(), torch.Size(sample_shape).numel()
+        if flat.is_cuda and n == 1:  # what multinomial does, without its checks, which wait for the GPU
+            drawn = (flat / torch.empty_like(flat).exponential_()).argmax(-1, keepdim=True)
+        else:
+            drawn = torch.multinomial(flat, n, replacement=True)
         return drawn.T.reshape(self._extended_shape(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:

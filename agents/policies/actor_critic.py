@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from .heads import make_head
 from .images import RawNatureCNN
 from .lean_torch import keep_compiler_out, keep_freed_memory
 from .names import class_from_name
-from .sb3_bridge import HeadDistribution, is_finite
+from .sb3_bridge import HeadDistribution
 
 
 class ActorCriticPolicy(sb3.ActorCriticPolicy):
@@ -168,12 +169,12 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             FloatingPointError: if the network's output is not finite.
         """
         parameters, values, _ = self.evaluate(obs)
-        if not is_finite(parameters):
-            raise FloatingPointError(
-                "the policy network's output is not finite: observations or weights hold NaN or inf"
-            )
-        actions = self.head(parameters, masks).sample()
-        return actions.reshape((-1, *(self.action_space.shape or ()))), parameters, values
+        check_finite(parameters.detach().sum())
+        return self.sampled(parameters, masks), parameters, values
+
+    def sampled(self, parameters: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Actions [B, ...] drawn at head parameters [B, P]; masks [B, M]."""
+        return self.head(parameters, masks).sample().reshape((-1, *(self.action_space.shape or ())))
 
     def predict_masked(
         self, observation: np.ndarray | dict[str, np.ndarray], masks: np.ndarray, deterministic: bool = False
@@ -206,6 +207,16 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         for name in ("squash_output", "full_std", "use_expln"):
             data.pop(name)
         return data | self.own_kwargs
+
+
+def check_finite(total: Tensor | np.floating) -> None:
+    """Refuse head parameters whose sum is not finite: one reduction, so that it costs little on a hot path.
+
+    Raises:
+        FloatingPointError: saying where to look.
+    """
+    if not math.isfinite(total):
+        raise FloatingPointError("the policy network's output is not finite: observations or weights hold NaN or inf")
 
 
 class CnnPolicy(ActorCriticPolicy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from stable_baselines3.common.distributions import CategoricalDistribution
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -58,8 +57,3 @@ class HeadDistribution(CategoricalDistribution):
         bound = self.proba_distribution(action_logits)
         actions = bound.sample()
         return actions, bound.log_prob(actions)
-
-
-def is_finite(parameters: Tensor) -> bool:
-    """Whether every head parameter is finite; one reduction, so it costs little on a hot path."""
-    return bool(torch.isfinite(parameters.sum()))

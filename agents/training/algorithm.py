@@ -20,6 +20,7 @@ from ..objectives import Objective, Regularizer
 from ..policies import ActorCriticPolicy, CnnPolicy, MlpPolicy, MultiInputPolicy
 from ..suggest import check_choice
 from .arguments import check_arguments, check_batch
+from .devices import convolves
 from .engine import ENGINES
 from .env_plugins import load_env_plugins
 from .learning import Learning
@@ -53,6 +54,8 @@ class Algorithm(Learning):
             rollout, then the critic this many passes in minibatches of batch_size.
         engine: "torch", "fused" (plain MLPs on the CPU without autograd through the networks: several times faster, the
             same update to float rounding), or "auto": fused where it can be and the run is long enough to pay for it.
+        device: "auto" is a GPU, if there is one, for policies with convolutions, and the CPU for all others: SB3 would
+            take the GPU for a small MLP too, where it is several times slower.
         advantage: "sampled" (GAE of the sampled actions) or "dense" (A = Q - sum pi Q from a Q-critic; Discrete only).
 
     Schedules: `learning_rate` and `clip_range` as in SB3 (progress remaining, a scheduled 0 is legal); other scalars
@@ -123,7 +126,7 @@ class Algorithm(Learning):
         self.regularizer, self.reg_coef = regularizer, reg_coef
         self.reg_reference, self.reg_where = reg_reference, reg_where
         self.step, self.step_kwargs, self.n_critic_updates = step, step_kwargs, int(n_critic_updates)
-        self.advantage, self.engine = advantage, engine
+        self.advantage, self.engine, self._any_device = advantage, engine, device == "auto"
         check_choice("step", step, STEPS)
         check_choice("advantage", advantage, ("sampled", "dense"))
         check_choice("engine", engine, ENGINES)
@@ -182,13 +185,15 @@ class Algorithm(Learning):
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
-        self.policy = self.policy_class(  # type: ignore[assignment]
+        policy = self.policy_class(
             self.observation_space,
             self.action_space,
             self.lr_schedule,
             **self.policy_kwargs | ({"q_critic": True} if self.advantage == "dense" else {}),
-        ).to(self.device)
-        self._maybe_recommend_cpu()
+        )
+        if self._any_device and not convolves(policy):
+            self.device = torch.device("cpu")
+        self.policy = policy.to(self.device)  # type: ignore[assignment]
         self.rollout_buffer = RolloutBuffer(
             self.n_steps,
             self.n_envs,

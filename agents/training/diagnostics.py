@@ -54,5 +54,6 @@ def detailed_diagnostics(
     if not is_dense(new, advantages):
         (gradients,) = torch.autograd.grad(losses.sum(), parameters, retain_graph=True)
         norms = gradients.norm(dim=-1)
-        metrics["negative_share"] = norms[advantages < 0].sum() / norms.sum().clamp_min(torch.finfo(norms.dtype).tiny)
+        negative = torch.where(advantages < 0, norms, 0.0).sum()
+        metrics["negative_share"] = negative / norms.sum().clamp_min(torch.finfo(norms.dtype).tiny)
     return metrics

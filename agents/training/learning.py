@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
-from torch import nn
 from typing_extensions import Self
 
 from .arguments import check_arguments, check_batch
 from .checkpoint import Saveable
 from .dashboard import describe_run
+from .devices import convolves
 from .engine import FusedEngine, make_engine
 from .engine.threads import single_thread
 from .events import flush_events, use_cheap_events
@@ -21,6 +21,7 @@ from .rollouts import Stepper
 
 if TYPE_CHECKING:
     from ..policies import ActorCriticPolicy
+    from .engine.recorded import RecordedEngine
 
 
 class Learning(Saveable, OnPolicyAlgorithm):
@@ -31,6 +32,7 @@ class Learning(Saveable, OnPolicyAlgorithm):
     batch_size: int
     engine_description = ""  #: which engine the last `learn` took, and why
     _fused: FusedEngine | None = None
+    _recorded: RecordedEngine | None = None
 
     def learn(
         self,
@@ -44,7 +46,7 @@ class Learning(Saveable, OnPolicyAlgorithm):
         """Train for at least `total_timesteps` environment steps (whole rollouts); arguments as in SB3."""
         check_arguments({"n_timesteps": total_timesteps})
         name = tb_log_name or type(self).__name__
-        small = self.device.type == "cpu" and not any(isinstance(m, nn.Conv2d) for m in self.policy.modules())
+        small = self.device.type == "cpu" and not convolves(self.policy)
         try:
             with single_thread() if small else nullcontext():
                 return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
@@ -66,9 +68,10 @@ class Learning(Saveable, OnPolicyAlgorithm):
         return total_timesteps, callback
 
     def _choose_engine(self, total_timesteps: int) -> None:
-        """The fused engine for this `learn`, if it can be; what was chosen is said once."""
+        """The engine for this `learn`; what was chosen is said once."""
         chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
-        self._fused = None if isinstance(chosen, str) else chosen
+        self._fused = chosen if isinstance(chosen, FusedEngine) else None
+        self._recorded = None if isinstance(chosen, str | FusedEngine) else chosen
         description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
         if self.verbose >= 1 and description != self.engine_description:
             print(f"Engine: {description}")

@@ -17,9 +17,10 @@ from ..objectives.base import sampled_kl_old_new, sampled_log_ratio
 from ..policies.images import acting
 from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
+from .devices import to_host
 from .diagnostics import detailed_diagnostics
 from .masking import action_masks
-from .rollouts import Minibatch, RolloutBuffer, Stepper, Transition, rows_of
+from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, Transition, rows_of
 from .updates import Evaluation, Means
 
 
@@ -37,15 +38,11 @@ class OnPolicy(Algorithm):
         rollout_buffer.reset()
         callback.on_rollout_start()
         take_step = Stepper(env)
+        act = self._act if self._recorded is None else self._recorded.act
         with acting(self.policy):
             for n_steps in range(n_rollout_steps):
                 masks = None if rollout_buffer.masks is None else action_masks(env)
-                seen = rollout_buffer.observe(self._last_obs)
-                with torch.no_grad():
-                    action_tensor, behaviour, values = self.policy.act(
-                        obs_as_tensor(seen, self.device), self._mask_tensor(masks)
-                    )
-                actions = action_tensor.cpu().numpy()
+                actions, behaviour, values = act(rollout_buffer.observe(self._last_obs), masks)
                 transition = take_step(self._clipped(actions))
                 new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
                 infos = transition.step_infos()
@@ -55,10 +52,10 @@ class OnPolicy(Algorithm):
                     return False
                 self.record_episodes(transition)
                 rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
-                rollout_buffer.values[n_steps] = values.cpu().numpy()
+                rollout_buffer.values[n_steps] = values
                 if rollout_buffer.masks is not None:
                     rollout_buffer.masks[n_steps] = masks
-                rollout_buffer.record(behaviour.cpu().numpy(), transition)
+                rollout_buffer.record(behaviour, transition)
                 if transition.truncated.any():
                     rows = np.flatnonzero(transition.truncated)
                     final = rows_of(transition.final_observations, rows)
@@ -68,6 +65,12 @@ class OnPolicy(Algorithm):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _act(self, observations: Observations, masks: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Sampled actions [N, ...], behaviour parameters [N, P] and values [N]; FloatingPointError as `policy.act`."""
+        valid = None if masks is None else torch.as_tensor(masks, device=self.device)
+        with torch.no_grad():
+            return to_host(*self.policy.act(obs_as_tensor(observations, self.device), valid))
 
     def record_episodes(self, transition: Transition) -> None:
         """Note the episodes that ended, for `rollout/ep_rew_mean` and its like."""
@@ -81,9 +84,6 @@ class OnPolicy(Algorithm):
         if isinstance(self.action_space, spaces.Box):
             return np.clip(actions, self.action_space.low, self.action_space.high)
         return actions
-
-    def _mask_tensor(self, masks: np.ndarray | None) -> Tensor | None:
-        return None if masks is None else torch.as_tensor(masks, device=self.device)
 
     def _values(self, observations: Any) -> np.ndarray:
         with torch.no_grad():
@@ -144,7 +144,7 @@ class OnPolicy(Algorithm):
             self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         self._update_scalars()
-        diagnostics = self._update(self) if self._fused is None else self._fused.update(self)
+        diagnostics = self._update(self._recorded or self) if self._fused is None else self._fused.update(self)
         self._n_updates += diagnostics.epochs
         self._after_update()
         self._log(diagnostics)

@@ -137,11 +137,10 @@ class RolloutBuffer:
         The permutation is of numpy's global generator, over transitions counted environment by environment: with the
         same generator minibatches are SB3's. `by_time` puts results of the order of time back into [T, N].
         """
-        rows = self.permutation() if shuffle else np.arange(self.buffer_size * self.n_envs)
+        order = self.permutation() if shuffle else np.arange(self.buffer_size * self.n_envs)
         columns = self._columns or self._flattened()
-        for start in range(0, len(rows), batch_size or len(rows)):
-            chosen = torch.as_tensor(rows[start : start + (batch_size or len(rows))], device=self.device)
-            yield Minibatch(*(take(column, chosen) for column in columns))
+        for rows in torch.as_tensor(order, device=self.device).split(batch_size or len(order)):
+            yield Minibatch(*(take(column, rows) for column in columns))
 
     def permutation(self) -> np.ndarray:
         """A random order of all transitions as rows t N + n, [T N]: SB3's permutation of n T + t."""
@@ -166,13 +165,17 @@ class RolloutBuffer:
         if isinstance(value, dict):
             return {key: self._flat(array) for key, array in value.items()}  # type: ignore[misc]
         flat = torch.as_tensor(value.reshape(-1, *value.shape[2:]))
-        return flat.to(self.device, non_blocking=self.device.type == "cuda")
+        if self.device.type == "cpu":
+            return flat
+        there = flat.to(self.device, non_blocking=True)
+        return there.contiguous(memory_format=torch.channels_last) if there.dim() == 4 else there
 
 
 def _room(shape: tuple[int, ...], space: spaces.Space, device: torch.device) -> np.ndarray:
-    """Zeros [T, N, ...]; float64 as float32, which networks see, images channels last; pinned for a GPU to copy."""
+    """Zeros [T, N, ...]; float64 as float32, which networks see; images channels last, but for a GPU, which turns them
+    around by itself; pinned for a GPU to copy."""
     assert space.shape is not None
-    if len(space.shape) == 3 and space.dtype == np.uint8:
+    if len(space.shape) == 3 and space.dtype == np.uint8 and device.type == "cpu":
         channels, *size = space.shape
         zeros = np.moveaxis(np.zeros((*shape, *size, channels), np.uint8), -1, 2)
     else:

@@ -1,5 +1,7 @@
 """Two engines, one meaning: torch for any policy and device, fused for plain MLPs on the CPU, several times faster.
 
+On a GPU the torch engine's kernels are recorded and replayed where they can be (`recorded.py`).
+
 The losses are the same pure torch functions in both (`training/losses.py`); they agree to float rounding. Actions are
 drawn from NumPy's generator in the fused engine and from torch's in the other, so runs of one seed differ between them.
 """
@@ -22,6 +24,7 @@ from .update import FusedUpdate
 if TYPE_CHECKING:
     from ..losses import MinibatchLoss
     from ..on_policy import OnPolicy
+    from .recorded import RecordedEngine
 
 ENGINES = ("auto", "torch", "fused")
 
@@ -50,8 +53,8 @@ class FusedEngine:
         return all(p is q for p, q in zip(parameters, optimizer.flat.parameters, strict=True))
 
 
-def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | str:
-    """The fused engine of an algorithm, or why it runs on torch.
+def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | RecordedEngine | str:
+    """The fused engine of an algorithm, on a GPU recordings of the torch engine, or why torch runs step by step.
 
     Raises:
         ValueError: for an unknown `engine`, and for engine="fused" where that can't be.
@@ -61,6 +64,8 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | str:
         return "engine='torch'"
     if model.engine == "auto" and total_timesteps < PAYS_FROM:
         return f"{total_timesteps} steps are too few to pay for compiling"
+    if model.engine == "auto" and model.device.type == "cuda":
+        return _recorded(model)
     engine = _obstacle(model) or (model._fused if model._fused and model._fused.fits(model) else _fused(model))
     if model.engine == "fused" and isinstance(engine, str):
         raise ValueError(f"engine='fused': {engine}; use engine='auto' or 'torch'")
@@ -98,13 +103,32 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
     return FusedEngine(Collector(trunk, sampler), update, model.loss, description)
 
 
-def _obstacle(model: OnPolicy) -> str:
-    """What about the algorithm itself needs torch, in short; "" if nothing."""
+def _recorded(model: OnPolicy) -> RecordedEngine | str:
+    from .recorded import RecordedEngine, can_be_recorded, end_broken_recording
+
+    if obstacle := _changed_step(model) or can_be_recorded(model.policy):
+        return obstacle
+    if model._recorded is not None and model._recorded.fits(model):
+        return model._recorded
+    try:
+        return RecordedEngine(model)
+    except RuntimeError as error:
+        end_broken_recording()
+        return f"no CUDA graphs: {str(error).partition(chr(10))[0]}"
+
+
+def _changed_step(model: OnPolicy) -> str:
+    """What an algorithm does in its own way that the engines know in one way only; "" if nothing."""
     for name in REPLACED:
         if getattr(model, name).__qualname__ != f"OnPolicy.{name}":
             return f"{type(model).__name__} has its own {name}"
-    if model.step != "adam":
-        return f"step={model.step!r}"
+    return "" if model.step == "adam" else f"step={model.step!r}"
+
+
+def _obstacle(model: OnPolicy) -> str:
+    """What about the algorithm itself needs torch, in short; "" if nothing."""
+    if changed := _changed_step(model):
+        return changed
     if model.advantage != "sampled":
         return f"advantage={model.advantage!r}"
     if model.rollout_buffer.masks is not None:
