@@ -48,6 +48,7 @@ def measure(task: str, contenders: Sequence[str], rounds: int) -> list[tables.Ro
         for name in contenders:
             workers.append(Worker(task, name))
             stack.callback(workers[-1].close)
+            workers[-1].wait()
         turns: dict[str, list[tuple[Turn, Turn]]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for worker in random.sample(workers, len(workers)):

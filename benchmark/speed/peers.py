@@ -27,7 +27,7 @@ NAMES = {  # Stable-Baselines3's name -> the scripts' and Stable-Baselines3's de
     "vf_coef": ("vf-coef", 0.5),
     "max_grad_norm": ("max-grad-norm", 0.5),
 }
-ENVPOOL_IDS = {"PongNoFrameskip-v4": "Pong-v5"}
+ENVPOOL_IDS = {"PongNoFrameskip-v4": "Pong-v5", "BreakoutNoFrameskip-v4": "Breakout-v5"}
 
 
 def script_arguments(contender: Contender, task: Task) -> list[str]:
@@ -36,7 +36,8 @@ def script_arguments(contender: Contender, task: Task) -> list[str]:
     values: dict[str, Any] = {"env-id": env, "num-envs": task.n_envs, "seed": 0, "total-timesteps": 10**9}
     values |= {theirs: task.settings.get(ours, default) for ours, (theirs, default) in NAMES.items()}
     values["num-minibatches"] = task.n_envs * values["num-steps"] // task.settings.get("batch_size", 64)
-    values |= {"anneal-lr": False, "clip-vloss": False, "cuda": False} | dict(contender.arguments)
+    values |= {"anneal-lr": False, "clip-vloss": False, "cuda": task.device == "cuda"}
+    values |= dict(contender.arguments)
     arguments: list[str] = []
     for name, value in values.items():
         if isinstance(value, bool):

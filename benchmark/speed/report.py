@@ -46,7 +46,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     """Bars of the ratios, a group per task: ours, with what is asked for and aimed at; below, other libraries'."""
     from matplotlib.figure import Figure
 
-    tasks = [task for task in TASKS if any(row["task"] == task for row in rows)]
+    tasks = measured(rows, "cpu")
+    if not tasks:
+        return
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 2))
     _bars(upper, tasks, ratios(rows, ours=True))
@@ -58,6 +60,30 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     upper.set_title("Training speed on one thread: ours (dashed: asked for, dotted: aimed at)")
     lower.set_title("Other libraries")
     figure.supylabel("times less CPU per step than SB3's PPO")
+    figure.savefig(path, dpi=120)
+
+
+def measured(rows: Sequence[Row], device: str) -> list[str]:
+    """The tasks on a device that have rows, in their order."""
+    return [name for name, task in TASKS.items() if task.device == device and any(row["task"] == name for row in rows)]
+
+
+def draw_gpu(rows: Sequence[Row], path: Path) -> None:
+    """Steps per second on a GPU, a panel per game."""
+    from matplotlib.figure import Figure
+
+    tasks = measured(rows, "cuda")
+    if not tasks:
+        return
+    figure = Figure(figsize=(5.5 * len(tasks), 4.5), layout="constrained")
+    for task, axes in zip(tasks, figure.subplots(1, len(tasks), squeeze=False)[0], strict=True):
+        own = [row for row in rows if row["task"] == task][::-1]
+        speeds = [1e6 / float(row["wall"]) for row in own]
+        colors = ["C0" if CONTENDERS[row["contender"]].ours else "grey" for row in own]
+        axes.bar_label(axes.barh([row["contender"] for row in own], speeds, color=colors), fmt="%.0f", fontsize=8)
+        axes.set_title(f"{TASKS[task].env}\n{own[0]['machine'].partition(',')[0]}", fontsize=9)
+        axes.set_xlabel("training steps per second (4 frames each)")
+        axes.margins(x=0.15)
     figure.savefig(path, dpi=120)
 
 
@@ -79,8 +105,8 @@ def _bars(axes: Any, tasks: list[str], found: Mapping[str, Mapping[str, float]])
 def readme_table(rows: Sequence[Row]) -> str:
     """CPU seconds per million steps of SB3's PPO and ours, and the ratio; other contenders as ratios."""
     lines = ["| task | SB3 PPO | PPO | ratio | our others | other libraries |", "|---|---|---|---|---|---|"]
-    for task, settings in TASKS.items():
-        own = {row["contender"]: row for row in rows if row["task"] == task}
+    for task in measured(rows, "cpu"):
+        settings, own = TASKS[task], {row["contender"]: row for row in rows if row["task"] == task}
         if not {"sb3 ppo", "ppo"} <= own.keys():
             continue
         sb3, ppo = own.pop("sb3 ppo"), own.pop("ppo")

@@ -30,12 +30,13 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
             writer.writerow({k: f"{v:.4g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
-def machine() -> str:
-    """Its processor, cores, and the widest vectors that torch takes there."""
+def machine(device: str = "cpu") -> str:
+    """Its processor, cores, and the widest vectors that torch takes there; with a GPU in front if that was used."""
     import torch
 
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{os.cpu_count()} x {name}, {torch.backends.cpu.get_cpu_capability()}"
+    gpu = f"{torch.cuda.get_device_name()}, " if device == "cuda" else ""
+    return f"{gpu}{os.cpu_count()} x {name}, {torch.backends.cpu.get_cpu_capability()}"

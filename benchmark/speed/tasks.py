@@ -20,6 +20,13 @@ class Task:
     policy: str = "MlpPolicy"
     at_least: float = 0.0  # the ratio to SB3 that is asked for, and the one aimed at
     aim: float = 0.0
+    device: str = "cpu"
+
+    @property
+    def kinds(self) -> set[str]:
+        """What a contender may be for only."""
+        images, continuous = self.policy == "CnnPolicy", self.env.startswith("HalfCheetah")
+        return {"images" if images else "vectors", "continuous" if continuous else "discrete", self.device}
 
 
 MUJOCO = {"batch_size": 64, "n_epochs": 10, "learning_rate": 3e-4, "gamma": 0.99, "gae_lambda": 0.95}
@@ -34,6 +41,8 @@ TASKS: dict[str, Task] = {
     "cheetah-1": Task("HalfCheetah-v5", 1, {"n_steps": 2048, **MUJOCO}, 6144, 2048, True, at_least=8.5, aim=11),
     "cheetah-8": Task("HalfCheetah-v5", 8, {"n_steps": 256, **MUJOCO}, 8192, 2048, True, at_least=5.5, aim=7),
     "pong": Task("PongNoFrameskip-v4", 8, PONG, 2048, 1024, policy="CnnPolicy", at_least=1.5, aim=1.7),
+    "pong-gpu": Task("PongNoFrameskip-v4", 8, PONG, 4096, 2048, policy="CnnPolicy", device="cuda"),
+    "breakout-gpu": Task("BreakoutNoFrameskip-v4", 8, PONG, 4096, 2048, policy="CnnPolicy", device="cuda"),
 }
 
 
@@ -46,7 +55,7 @@ class Contender:
     arguments: tuple[tuple[str, Any], ...] = ()
     goal: tuple[float, float] | None = None  # ratios to SB3 asked for and aimed at, where not the task's
     lowered: bool = True  # False: the fused engine differentiates losses by torch's autograd
-    only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions
+    only: str = ""  # tasks with "images" or "vectors", "discrete" or "continuous" actions, on "cpu" or "cuda"
     baseline: str = "sb3 ppo"
     project: str = ""  # whose scripts these are
     scripts: Mapping[str, str] = field(default_factory=dict)  # environment -> file in a checkout of the project
@@ -58,11 +67,7 @@ class Contender:
 
     def takes_part(self, task: Task) -> bool:
         """Whether the contender can run the task."""
-        if self.project:
-            return task.env in self.scripts
-        images, continuous = task.policy == "CnnPolicy", task.env.startswith("HalfCheetah")
-        kinds = {"images" if images else "vectors", "continuous" if continuous else "discrete"}
-        return not self.only or self.only in kinds
+        return (not self.only or self.only in task.kinds) and (not self.project or task.env in self.scripts)
 
 
 def _ours(
@@ -75,10 +80,11 @@ def _ours(
     return Contender("agents", algorithm, tuple(arguments.items()), goal, lowered, only)
 
 
-def _script(project: str, scripts: dict[str, str], **arguments: Any) -> Contender:
-    """Files by the first word of the environment's name."""
+def _script(project: str, scripts: dict[str, str], only: str = "", **arguments: Any) -> Contender:
+    """Files by the first word of the environment's name; Pong's are for all games."""
+    scripts |= {"Breakout": scripts["Pong"]} if "Pong" in scripts else {}
     files = {task.env: file for task in TASKS.values() for word, file in scripts.items() if task.env.startswith(word)}
-    return Contender("scripts", arguments=tuple(arguments.items()), project=project, scripts=files)
+    return Contender("scripts", arguments=tuple(arguments.items()), only=only, project=project, scripts=files)
 
 
 CONTENDERS: dict[str, Contender] = {
@@ -86,6 +92,7 @@ CONTENDERS: dict[str, Contender] = {
     "ppo": _ours(),
     "ppo, torch engine": _ours(engine="torch", only="vectors"),
     "ppo, losses by autograd": _ours(engine="fused", only="vectors", lowered=False),
+    "ppo, not recorded": _ours(engine="torch", only="cuda"),
     "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images", goal=(2.5, 3.3)),
     "spma": _ours("spma", max_grad_norm=0.5),
     "lco-kld": _ours("lco"),
@@ -114,6 +121,9 @@ CONTENDERS: dict[str, Contender] = {
             "Pong": "leanrl/ppo_atari_envpool_torchcompile.py",
         },
         compile=True,
+    ),
+    "leanrl ppo, CUDA graphs": _script(
+        "leanrl", {"Pong": "leanrl/ppo_atari_envpool_torchcompile.py"}, only="cuda", compile=True, cudagraphs=True
     ),
     "bare steps": Contender("steps"),
 }

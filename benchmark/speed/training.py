@@ -19,7 +19,9 @@ SPLITTABLE = [name for name, who in CONTENDERS.items() if who.ours or who.librar
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(prog="python -m benchmark speed training", description=__doc__)
-    result.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    on_cpu = [name for name, task in TASKS.items() if task.device == "cpu"]
+    result.add_argument("--tasks", nargs="+", choices=TASKS, default=on_cpu, metavar="TASK",
+                        help=f"{', '.join(TASKS)} (default: all but those on a GPU)")  # fmt: skip
     result.add_argument(
         "--contenders",
         nargs="+",
@@ -64,7 +66,7 @@ def main(arguments: list[str]) -> int:
         names = contenders(args, checkouts)
     except ValueError as error:
         commands.error(str(error))
-    from .report import COLUMNS, draw, replace_rows, update_readme
+    from .report import COLUMNS, draw, draw_gpu, replace_rows, update_readme
     from .tables import read, write
     from .turns import measure, measure_split, summary
 
@@ -75,9 +77,11 @@ def main(arguments: list[str]) -> int:
         rows = summary(task, turns, splits)
         for row in rows:
             ratio = f"{row['ratio']:6.2f}x of {row['baseline']}" if row["ratio"] != "" else ""
-            print(f"{task:14} {row['contender']:20} {row['cpu']:9.1f} CPU-s per 1M {ratio}", flush=True)
+            speed = f"{row['cpu']:9.1f} CPU-s per 1M, {1e6 / row['wall']:7.0f} steps/s"
+            print(f"{task:14} {row['contender']:24} {speed} {ratio}", flush=True)
         write(table, COLUMNS, replace_rows(read(table), rows))
     draw(read(table), args.output / "training.png")
+    draw_gpu(read(table), args.output / "training_gpu.png")
     if args.output == RESULTS:
         update_readme(read(table))
     return 0

@@ -38,7 +38,7 @@ class Turn(NamedTuple):
 
 
 class Worker:
-    """A contender at work."""
+    """A contender at work, which starts and warms up by itself."""
 
     def __init__(self, task: str, contender: str, split: bool = False, checkouts: Mapping[str, Path] = _NONE) -> None:
         project = CONTENDERS[contender].project
@@ -48,6 +48,9 @@ class Worker:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD
         )
+
+    def wait(self) -> None:
+        """Until it has warmed up, which the first turn needs. RuntimeError if it has ended instead."""
         self._answer()
 
     def turn(self) -> Turn:
@@ -78,25 +81,33 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith(("ready", "{")):
                 return line
-        raise RuntimeError(f"{self.name}: ended with exit status {self._process.wait()}")
+        self.close()
+        raise RuntimeError(f"{self.name}: ended with exit status {self._process.returncode}")
 
 
 def measure(
     task: str, contenders: Iterable[str], rounds: int, checkouts: Mapping[str, Path] = _NONE
 ) -> dict[str, list[Turn]]:
-    """The turns of each contender, one a round, in random order; `checkouts` by project of those that are scripts."""
-    workers: list[Worker] = []
-    turns: dict[str, list[Turn]] = {}
+    """The turns of each contender, one a round, in random order; `checkouts` by project of those that are scripts.
+
+    One that fails is left out, with a line that says so.
+    """
+    names = [name for name in contenders if CONTENDERS[name].takes_part(TASKS[task])]
+    workers = {name: Worker(task, name, checkouts=checkouts) for name in names}
+    turns: dict[str, list[Turn]] = {name: [] for name in names}
     try:
-        for name in contenders:
-            if CONTENDERS[name].takes_part(TASKS[task]):
-                workers.append(Worker(task, name, checkouts=checkouts))
-                turns[name] = []
-        for _ in range(rounds):
-            for worker in random.sample(workers, len(workers)):
-                turns[worker.name].append(worker.turn())
+        for round_number in range(1 + rounds):  # in the first they warm up, all at once
+            for name in random.sample(list(workers), len(workers)):
+                try:
+                    if round_number:
+                        turns[name].append(workers[name].turn())
+                    else:
+                        workers[name].wait()
+                except RuntimeError as error:
+                    print(f"{task}: left out: {error}", flush=True)
+                    del workers[name], turns[name]
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.close()
     return turns
 
@@ -105,6 +116,7 @@ def measure_split(task: str, contender: str, rounds: int) -> dict[str, float]:
     """Medians of CPU seconds per million steps by part, `other` included, from a run with stop-watches."""
     worker = Worker(task, contender, split=True)
     try:
+        worker.wait()
         turns = [worker.turn() for _ in range(rounds)]
     finally:
         worker.close()
@@ -123,11 +135,11 @@ def summary(task: str, turns: dict[str, list[Turn]], splits: dict[str, dict[str,
         row["wall"] = statistics.median(turn.wall for turn in own)
         ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(turns.get(contender.baseline, []), own, strict=False)]
         row |= {"baseline": contender.baseline, "ratio": statistics.median(ratios) if ratios else ""}
-        goal = contender.goal or (TASKS[task].at_least, TASKS[task].aim)
+        goal = contender.goal or (TASKS[task].at_least or "", TASKS[task].aim or "")
         has_goal = contender.ours and contender.baseline == "sb3 ppo"
         row |= dict(zip(("at_least", "aim"), goal if has_goal else ("", ""), strict=True))
         row["peak_mb"] = max(turn.peak_mb for turn in own)
         row |= {part: splits.get(name, {}).get(part, "") for part in (*PARTS, "other")}
-        row |= {"load": os.getloadavg()[0], "machine": machine()}
+        row |= {"load": os.getloadavg()[0], "machine": machine(TASKS[task].device)}
         rows.append(row)
     return rows

@@ -11,6 +11,7 @@ import resource
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -76,7 +77,8 @@ def our_environment(task: Task, seed: int = 0) -> Any:
     import envs
 
     normalize = {"gamma": task.settings.get("gamma", 0.99)} if task.normalize else False
-    return envs.make_vec(task.env, task.n_envs, seed=seed, normalize=normalize)
+    threads = task.n_envs if task.device == "cuda" else 1
+    return envs.make_vec(task.env, task.n_envs, seed=seed, normalize=normalize, num_threads=threads)
 
 
 def settings(contender: Contender, task: Task) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> No
     env = our_environment(task) if contender.ours else sb3_environment(task)
     make = getattr(import_module(contender.library), contender.algorithm.upper())
     arguments = settings(contender, task) | dict(contender.arguments)
-    model = make(task.policy, env, seed=0, device="cpu", tensorboard_log=log_folder, **arguments)
+    model = make(task.policy, env, seed=0, device=task.device, tensorboard_log=log_folder, **arguments)
     if turns.split is not None:
         turns.split.watch(model)
     model.learn(FOREVER, callback=BetweenRollouts())
@@ -128,16 +130,15 @@ def keep_autograd() -> None:
 
 def only_step(task: Task, turns: Turns) -> None:
     """Random actions in the bare environment, without normalisation: what no training can undercut."""
-    import envs
 
-    env = envs.make_vec(task.env, task.n_envs, seed=0)
+    env = our_environment(replace(task, normalize=False))
     env.reset()
     actions = [_actions(env, task.n_envs) for _ in range(64)]
     steps = 0
     while True:
         turns(steps)
         for i in range(128):
-            env.step_arrays(actions[i % 64])  # type: ignore[attr-defined]
+            env.step_arrays(actions[i % 64])
         steps += 128 * task.n_envs
 
 

@@ -152,6 +152,13 @@ def test_a_script_takes_part_by_its_path(tmp_path: Path) -> None:
     assert turn.cpu > 0 and turn.peak_mb > 10 and not measured  # LeanRL has no script for CartPole
 
 
+def test_a_contender_that_fails_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = checkout(tmp_path, "cleanrl")
+    (root / "cleanrl/ppo.py").write_text("raise SystemExit(3)")
+    assert list(turns.measure("cartpole-128", ["cleanrl ppo", "ppo"], 1, {"cleanrl": root})) == ["ppo"]
+    assert "cartpole-128: left out: cleanrl ppo: ended with exit status 3" in capsys.readouterr().out
+
+
 def test_ratios_of_trpo_are_to_sb3_contribs() -> None:
     measured: dict[str, Any] = {"sb3 ppo": 100, "sbx ppo": 50, "trpo": 30, "sb3-contrib trpo": 90}
     of = {name: [turns.Turn(cpu, cpu, 300.0, {})] for name, cpu in measured.items()}

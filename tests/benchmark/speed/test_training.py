@@ -51,6 +51,7 @@ def test_the_readmes_table_stands_between_its_marks(tmp_path: Path) -> None:
 def test_a_worker_takes_turns_and_ends() -> None:
     worker = Worker("cartpole-128", "bare steps")
     try:
+        worker.wait()
         turn = worker.turn()
     finally:
         worker.close()
