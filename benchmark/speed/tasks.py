@@ -41,8 +41,8 @@ TASKS: dict[str, Task] = {
     "cheetah-1": Task("HalfCheetah-v5", 1, {"n_steps": 2048, **MUJOCO}, 6144, 2048, True, at_least=8.5, aim=11),
     "cheetah-8": Task("HalfCheetah-v5", 8, {"n_steps": 256, **MUJOCO}, 8192, 2048, True, at_least=5.5, aim=7),
     "pong": Task("PongNoFrameskip-v4", 8, PONG, 2048, 1024, policy="CnnPolicy", at_least=1.5, aim=1.7),
-    "pong-gpu": Task("PongNoFrameskip-v4", 8, PONG, 4096, 2048, policy="CnnPolicy", device="cuda"),
-    "breakout-gpu": Task("BreakoutNoFrameskip-v4", 8, PONG, 4096, 2048, policy="CnnPolicy", device="cuda"),
+    "pong-gpu": Task("PongNoFrameskip-v4", 8, PONG, 2048, 2048, policy="CnnPolicy", device="cuda"),
+    "breakout-gpu": Task("BreakoutNoFrameskip-v4", 8, PONG, 2048, 2048, policy="CnnPolicy", device="cuda"),
 }
 
 
