@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 
-from agents.training.rollouts import Stepper
+from agents.training.rollouts import RolloutBuffer, Stepper
 from envs import VecNormalize
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.sb3 import DummyVecEnv
@@ -63,3 +65,15 @@ def test_a_lost_life_takes_no_other_environments_episode(
     assert step.episode_rows.tolist() == [1]
     assert step.episode_returns.tolist() == [2.0]
     assert ["episode" in info for info in step.step_infos()] == [False, True]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])  # meta: a device without numbers, which is none of the host's
+def test_networks_get_images_with_their_channels_last(device: str) -> None:
+    images = spaces.Box(0, 255, (4, 36, 36), np.uint8)
+    buffer = RolloutBuffer(2, 3, images, spaces.Discrete(2), 2, torch.device(device))
+    seen = buffer.observe(np.ones((3, 4, 36, 36), np.uint8))
+    assert isinstance(seen, np.ndarray) and seen.flags.c_contiguous == (device == "meta")  # copied in one piece there
+    batch = next(buffer.get(4))
+    assert isinstance(batch.observations, torch.Tensor) and batch.observations.device.type == device
+    assert batch.observations.shape == (4, 4, 36, 36)
+    assert batch.observations.is_contiguous(memory_format=torch.channels_last)

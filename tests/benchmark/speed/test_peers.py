@@ -86,6 +86,16 @@ def test_minibatches_ids_and_flags_are_the_scripts() -> None:
     assert (pong["--num-minibatches"], pong["--env-id"], pong["--clip-coef"]) == ("4", "Pong-v5", "0.1")
 
 
+def test_a_gpu_is_asked_for_where_the_task_has_one() -> None:
+    graphs = CONTENDERS["leanrl ppo, CUDA graphs"]
+    breakout = values_of(peers.script_arguments(graphs, TASKS["breakout-gpu"]))
+    assert {"--cuda", "--compile", "--cudagraphs"} <= breakout.keys() and breakout["--env-id"] == "Breakout-v5"
+    taking_part = {name for name, contender in CONTENDERS.items() if contender.takes_part(TASKS["pong-gpu"])}
+    assert {"sb3 ppo", "ppo", "ppo, not recorded", "cleanrl ppo, envpool", "leanrl ppo, CUDA graphs"} <= taking_part
+    assert not taking_part & {"ppo, torch engine", "trpo", "ppo, q_gaussian:0.5"}
+    assert not graphs.takes_part(TASKS["pong"]) and not CONTENDERS["ppo, not recorded"].takes_part(TASKS["pong"])
+
+
 def test_where_a_task_is_silent_the_default_is_sb3s() -> None:
     signature = inspect.signature(stable_baselines3.PPO).parameters
     assert {name: signature[name].default for name in peers.NAMES} == {

@@ -39,6 +39,16 @@ def test_what_is_measured_again_replaces_its_rows(tmp_path: Path) -> None:
     assert (tmp_path / "training.png").stat().st_size > 1000
 
 
+def test_tasks_on_a_gpu_have_a_figure_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "a GPU")
+    rows = summary("pong-gpu", {"sb3 ppo": turns(700), "ppo": turns(200)}, {})
+    assert rows[0]["machine"].startswith("a GPU, ") and rows[0]["aim"] == ""
+    report.draw(rows, tmp_path / "cpu.png")
+    report.draw_gpu(rows, tmp_path / "gpu.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["gpu.png"]
+    assert "Pong" not in report.readme_table(rows)
+
+
 def test_the_readmes_table_stands_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text(f"before\n{report.MARKS[0]}\nold\n{report.MARKS[1]}\nafter\n")
