@@ -12,6 +12,11 @@ def convolves(policy: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in policy.modules())
 
 
+def on_gpu(device: torch.device) -> bool:
+    """Whether kernels are launched rather than run."""
+    return device.type == "cuda"
+
+
 def to_host(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """Tensors as arrays, with one wait for the GPU rather than one for each."""
     copies = [tensor.detach().to("cpu", non_blocking=True) for tensor in tensors]

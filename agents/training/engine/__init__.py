@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...suggest import check_choice
+from ..devices import on_gpu
 from .adam import FlatAdam
 from .collector import Collector
 from .flat import FlatParameters
@@ -64,7 +65,7 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | Recorded
         return "engine='torch'"
     if model.engine == "auto" and total_timesteps < PAYS_FROM:
         return f"{total_timesteps} steps are too few to pay for compiling"
-    if model.engine == "auto" and model.device.type == "cuda":
+    if model.engine == "auto" and on_gpu(model.device):
         return _recorded(model)
     engine = _obstacle(model) or (model._fused if model._fused and model._fused.fits(model) else _fused(model))
     if model.engine == "fused" and isinstance(engine, str):

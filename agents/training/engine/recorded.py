@@ -47,12 +47,14 @@ class RecordedEngine:
         self._losses: dict[Any, Callable[..., dict[str, Tensor]]] = {}
         self.act = RecordedAct(model.policy, model.rollout_buffer)
         model.policy.set_training_mode(True)
-        if not model.n_critic_updates:  # else the policy's minibatch is the whole rollout: not before it is there
-            batch = next(model.rollout_buffer.get(model.batch_size, shuffle=False))
-            if model._reference.policy is not None:  # it has not answered yet
-                batch = batch._replace(reference=batch.behaviour)
-            for detailed in (True, False):
-                self.evaluate(batch, detailed)
+        batch = next(model.rollout_buffer.get(None if model.n_critic_updates else model.batch_size, shuffle=False))
+        # What comes with the first rollout only, in the shape that it will have.
+        if model.advantage == "dense":
+            batch = batch._replace(advantages=batch.behaviour)
+        if model._reference.policy is not None:
+            batch = batch._replace(reference=batch.behaviour)
+        for detailed in (True, False):
+            self.evaluate(batch, detailed)
 
     @staticmethod
     def _parts(model: OnPolicy) -> tuple[Any, ...]:
