@@ -26,6 +26,11 @@ class Step(Protocol):
         ...
 
 
+def trainable(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are not frozen now; any may be, between one `learn` and the next."""
+    return [parameter for parameter in parameters if parameter.requires_grad]
+
+
 def checked_norm(gradients: Sequence[Tensor], loss: Tensor) -> Tensor:
     """The norm of all gradients together.
 
@@ -58,7 +63,7 @@ class GradientStep:
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One step; `grad_norm` is the norm before clipping. FloatingPointError if it is not finite."""
         self.optimizer.zero_grad()
-        loss.backward(inputs=self.parameters)
+        loss.backward(inputs=trainable(self.parameters))
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = checked_norm(gradients, loss)
         nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm or math.inf, norm)
@@ -92,19 +97,20 @@ class ArmijoStep:
 
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One accepted step; `forward_passes` counts the tries, `step_size` is 0 where all were refused."""
-        gradients = _gradients(loss, self.parameters)
+        parameters = trainable(self.parameters)
+        gradients = _gradients(loss, parameters)
         norm = checked_norm(gradients, loss)
-        start = [parameter.detach().clone() for parameter in self.parameters]
+        start = [parameter.detach().clone() for parameter in parameters]
         step_size, tries, accepted = self._next, 0, False
         while tries < self.max_tries and not accepted:
             step_size = step_size * self.shrink if tries else step_size
             tries += 1
-            _move(self.parameters, start, gradients, -step_size)
+            _move(parameters, start, gradients, -step_size)
             with torch.no_grad():
                 accepted = bool(loss_fn() <= loss.detach() - self.c * step_size * norm**2)
         if not accepted:
             step_size = 0.0
-            _move(self.parameters, start, gradients, 0.0)
+            _move(parameters, start, gradients, 0.0)
         self._next = self.growth * step_size or self.max_step_size
         return {
             "grad_norm": norm.detach(),
@@ -134,22 +140,23 @@ class TrustRegionStep:
 
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One step; `kl` is KL(new || old) after it, `is_line_search_success` 0 where the parameters stayed."""
-        gradient = torch.cat([g.flatten() for g in _gradients(loss, self.parameters)])
+        parameters = trainable(self.parameters)
+        gradient = torch.cat([g.flatten() for g in _gradients(loss, parameters)])
         norm = checked_norm([gradient], loss)
-        kl_gradient = torch.cat([g.flatten() for g in _gradients(kl_fn(), self.parameters, create_graph=True)])
+        kl_gradient = torch.cat([g.flatten() for g in _gradients(kl_fn(), parameters, create_graph=True)])
 
         def fisher(vector: Tensor) -> Tensor:
-            products = _gradients((kl_gradient * vector).sum(), self.parameters, retain_graph=True)
+            products = _gradients((kl_gradient * vector).sum(), parameters, retain_graph=True)
             return torch.cat([p.flatten() for p in products]) + self.cg_damping * vector
 
         direction = conjugate_gradient(fisher, -gradient, self.cg_max_steps)
         curvature = direction @ fisher(direction)
         full = torch.sqrt(2 * self.target_kl / curvature) if curvature > 0 else curvature.new_zeros(())
-        moves = [m.view_as(p) for m, p in zip(_split(direction, self.parameters), self.parameters, strict=True)]
-        start = [parameter.detach().clone() for parameter in self.parameters]
+        moves = [m.view_as(p) for m, p in zip(_split(direction, parameters), parameters, strict=True)]
+        start = [parameter.detach().clone() for parameter in parameters]
         size, success, kl = float(full), False, loss.new_zeros(())
         for _ in range(self.line_search_max_iter):
-            _move(self.parameters, start, moves, size)
+            _move(parameters, start, moves, size)
             with torch.no_grad():
                 kl = kl_fn()
                 success = bool(loss_fn() < loss) and bool(kl < self.target_kl)
@@ -158,7 +165,7 @@ class TrustRegionStep:
             size *= self.line_search_shrinking_factor
         if not success:
             size, kl = 0.0, loss.new_zeros(())
-            _move(self.parameters, start, moves, 0.0)
+            _move(parameters, start, moves, 0.0)
         return {
             "grad_norm": norm.detach(),
             "kl": kl,

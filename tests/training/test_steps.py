@@ -182,3 +182,17 @@ def test_a_loaded_trpo_heeds_the_arguments_it_is_given(tmp_path: Path) -> None:
     assert loaded._update.actor_step.cg_damping == 0.5
     explicit = TRPO("MlpPolicy", "CartPole-v1", step_kwargs={"cg_damping": 0.3}, **SMALL)
     assert explicit._update.actor_step.cg_damping == 0.3
+
+
+@pytest.mark.parametrize(("algorithm", "arguments"), [(PPO, {}), (SPMA, {"step": "armijo"}), (TRPO, {})])
+def test_frozen_layers_stay(algorithm: Any, arguments: dict[str, Any]) -> None:
+    model = algorithm("MlpPolicy", "CartPole-v1", **SMALL, **arguments)
+    weights = [
+        layer[0].weight for layer in (model.policy.mlp_extractor.policy_net, model.policy.mlp_extractor.value_net)
+    ]
+    for weight in weights:
+        weight.requires_grad_(False)
+    frozen, moving = [weight.clone() for weight in weights], model.policy.action_net.weight.clone()
+    model.learn(256)
+    assert all(torch.equal(weight, before) for weight, before in zip(weights, frozen, strict=True))
+    assert not torch.equal(model.policy.action_net.weight, moving)
