@@ -103,8 +103,9 @@ class JointUpdate:
 class SeparateUpdate:
     """A step of the actor on the policy loss and one of the critic on the value loss, over disjoint parameters.
 
-    With `n_critic_updates=0` both take each minibatch in turn (SPMA). Otherwise the actor takes n_epochs steps on the
-    whole rollout first, and then the critic n_critic_updates passes in minibatches (TRPO, MDPO).
+    With `n_critic_updates=0` both take each minibatch in turn (SPMA): gradient steps by losses from one pass through
+    the networks, as they were before either step. Otherwise the actor takes n_epochs steps on the whole rollout first,
+    and then the critic n_critic_updates passes in minibatches (TRPO, MDPO).
     """
 
     actor_step: Step
@@ -136,10 +137,13 @@ class SeparateUpdate:
                 again = partial(_policy_loss, learner, batch)
                 diagnostics.record(self.actor_step(evaluation.policy_loss, again, partial(learner.kl, batch)))
                 if not self.n_critic_updates:
-                    self._critic(learner, batch, diagnostics)
+                    searches = not isinstance(self.critic_step, GradientStep)
+                    self._critic(learner, batch, diagnostics, None if searches else evaluation.value_loss)
 
-    def _critic(self, learner: Learner, batch: Minibatch, diagnostics: Diagnostics) -> None:
-        loss = learner.critic_loss(batch)
+    def _critic(
+        self, learner: Learner, batch: Minibatch, diagnostics: Diagnostics, known: Tensor | None = None
+    ) -> None:
+        loss = learner.critic_loss(batch) if known is None else known
         metrics = self.critic_step(loss, partial(learner.critic_loss, batch), partial(learner.kl, batch))
         diagnostics.record({f"critic_{name}": value for name, value in metrics.items()})
 
