@@ -125,6 +125,11 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
             return f"parameters: {name} is frozen"
         if p._backward_hooks or p._post_accumulate_grad_hooks:
             return f"hooks: on {name}"
+    return hooks(policy)
+
+
+def hooks(policy: nn.Module) -> str:
+    """Where code of the user's listens to a module, in short; "" if nowhere."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooked = [name for name, module in policy.named_modules() if any(getattr(module, kind) for kind in kinds)]
     return f"hooks: on {hooked[0] or 'the policy'}" if hooked else ""

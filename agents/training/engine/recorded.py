@@ -25,6 +25,7 @@ from ...policies.shared import SharedMlp
 from ..devices import to_host
 from ..rollouts import Minibatch, Observations, RolloutBuffer
 from ..updates import Evaluation
+from .mlp import hooks
 
 if TYPE_CHECKING:
     from ..on_policy import OnPolicy
@@ -58,7 +59,8 @@ class RecordedEngine:
 
     @staticmethod
     def _parts(model: OnPolicy) -> tuple[Any, ...]:
-        return model.policy, model.loss, model.rollout_buffer, *model.policy.parameters()
+        weights = [part for p in model.policy.parameters() for part in (p, p.requires_grad)]
+        return model.policy, model.loss, model.rollout_buffer, *weights
 
     def fits(self, model: OnPolicy) -> bool:
         """Whether it was made of what the model has now, so that a later `learn` can go on with it."""
@@ -145,7 +147,7 @@ def record(losses: Losses, samples: list[Tensor]) -> Callable[..., dict[str, Ten
 
     def once() -> None:
         total = sum(losses(*samples).values())
-        torch.autograd.grad(total, list(losses.parameters()), allow_unused=True)
+        torch.autograd.grad(total, [p for p in losses.parameters() if p.requires_grad], allow_unused=True)
 
     set_warn_on_accumulate_grad_stream_mismatch(False)  # weights have the stream of their recording, as they must
     with recording(samples[0].device):
@@ -242,4 +244,4 @@ def can_be_recorded(policy: ActorCriticPolicy) -> str:
     extractor = type(policy.features_extractor)
     if extractor not in EXTRACTORS:
         return f"features extractor {extractor.__name__}"
-    return "compile=True" if policy.own_kwargs["compile"] else ""
+    return "compile=True" if policy.own_kwargs["compile"] else hooks(policy)

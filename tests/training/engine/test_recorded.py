@@ -201,6 +201,17 @@ def test_what_may_do_another_thing_at_each_call_is_not_recorded(device: str, arg
     assert made == ("policy Own" if "policy" in arguments else "compile=True")
 
 
+@both
+def test_hooks_and_frozen_layers_are_looked_at_anew(device: str) -> None:
+    model = trained(device)
+    frozen = model.policy.features_extractor.cnn[0].weight.requires_grad_(False)
+    before, recordings = frozen.clone(), model._recorded
+    model.learn(32)
+    assert is_recorded(model) and model._recorded is not recordings and torch.equal(frozen, before)
+    model.policy.value_net.register_forward_hook(lambda *_: None)
+    assert model.learn(32).engine_description == "torch (hooks: on value_net)"
+
+
 @needs_gpu
 def test_what_waits_for_the_gpu_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     sampled = PPO.policy_aliases["CnnPolicy"].sampled  # type: ignore[attr-defined]
