@@ -2,7 +2,8 @@
 
 Each round starts `train.py --algo ppo --env CartPole-v1` with warm caches and with empty ones for compiled code, and
 stops it once a line stands in its monitor file, some ten steps per environment after stepping began: with nothing but
-the command and its files, as a user sees it. SB3's own imports, which no program on it can save, stand beside it.
+the command and its files, as a user sees it. The imports of torch and of SB3 stand beside it, which no program on them
+can save.
 
 Writes results/speed/startup.csv.
 """
@@ -25,7 +26,7 @@ from . import tables
 
 OUTPUT = Path("results/speed/startup.csv")
 LIMITS = {"train.py, warm caches": 3.0, "train.py, cold caches": 8.0}  # seconds of wall time
-IMPORTS = "importing stable_baselines3"
+IMPORTS = {f"importing {package}": package for package in ("torch", "stable_baselines3")}
 COLUMNS = ("start", "rounds", "wall", "wall_min", "wall_max", "cpu", "limit", "load", "machine")
 
 
@@ -44,8 +45,8 @@ def start(name: str) -> Start:
     """
     with tempfile.TemporaryDirectory() as folder:
         before, begun = _children(), time.perf_counter()
-        if name == IMPORTS:
-            subprocess.run([sys.executable, "-c", "import stable_baselines3"], check=True)
+        if name in IMPORTS:
+            subprocess.run([sys.executable, "-c", f"import {IMPORTS[name]}"], check=True)
             wall = time.perf_counter() - begun
         else:
             wall = _until_an_episode_ended(Path(folder), begun, cold="cold" in name)
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="starts of each kind (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     args = parser.parse_args(arguments)
-    starts: dict[str, list[Start]] = {name: [] for name in (*LIMITS, IMPORTS)}
+    starts: dict[str, list[Start]] = {name: [] for name in (*LIMITS, *IMPORTS)}
     start("train.py, warm caches")  # fills them
     for _ in range(args.rounds):
         for name in random.sample(list(starts), len(starts)):
