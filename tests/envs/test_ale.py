@@ -100,9 +100,9 @@ def test_seeds() -> None:
     np.testing.assert_array_equal(four, first_frames(4))
     np.testing.assert_array_equal(four[:, 1], first_frames(5)[:, 0])  # environment i has seed + i
     assert not np.array_equal(four[1, 0], four[1, 1])
-    unseeded = first_frames(None)
-    assert not np.array_equal(unseeded[1, 0], unseeded[1, 1])
-    assert not np.array_equal(unseeded, first_frames(None))
+    several = [first_frames(None) for _ in range(8)]  # any two games may have drawn the same number of no-ops
+    assert any(not np.array_equal(unseeded[1, 0], unseeded[1, 1]) for unseeded in several)
+    assert any(not np.array_equal(several[0], unseeded) for unseeded in several)
 
 
 def test_the_number_of_no_ops_varies() -> None:
