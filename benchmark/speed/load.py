@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from . import tables
+from .report import replace_rows
 from .tasks import TASKS
 from .turns import ONE_THREAD, Turn, Worker
 
@@ -88,10 +89,7 @@ def main(arguments: list[str]) -> int:
     args = parser.parse_args(arguments)
     for task in args.tasks:
         new = measure(task, args.contenders, args.rounds)
-        again = {(each["task"], each["contender"]) for each in new}
-        rows = [each for each in tables.read(args.output) if (each["task"], each["contender"]) not in again] + new
-        rows.sort(key=lambda each: (mlp_tasks.index(each["task"]), CONTENDERS.index(each["contender"])))
-        tables.write(args.output, COLUMNS, rows)
+        tables.write(args.output, COLUMNS, replace_rows(tables.read(args.output), new))
         for each in new:
             print(f"{task:14} {each['contender']:20} {each['alone']:8.1f} alone {each['busy']:8.1f} busy "
                   f"{each['rise']:5.2f}x", flush=True)  # fmt: skip
