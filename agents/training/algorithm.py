@@ -194,6 +194,7 @@ class Algorithm(Learning):
         if self._any_device and not convolves(policy):
             self.device = torch.device("cpu")
         self.policy = policy.to(self.device)  # type: ignore[assignment]
+        self._maybe_recommend_cpu()
         self.rollout_buffer = RolloutBuffer(
             self.n_steps,
             self.n_envs,
