@@ -12,6 +12,7 @@ from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger
 
 from agents.training.events import Events
 
+from . import garbage
 from .config import RunConfig
 from .run_folder import RunFolder
 from .scores import with_masks
@@ -19,11 +20,14 @@ from .signals import StopRequest
 
 
 class StopOnSignal(BaseCallback):
-    """Ends training at the next step once a signal has come."""
+    """Ends training at the next step once a signal has come; its start ends the command's, for the collector."""
 
     def __init__(self, stop: StopRequest) -> None:
         super().__init__()
         self.stop = stop
+
+    def _on_training_start(self) -> None:
+        garbage.resume()
 
     def _on_step(self) -> bool:
         return self.stop.signal is None

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 from enum import IntEnum
 
+from . import garbage
+
 
 class ExitCode(IntEnum):
     """What the shell sees (sysexits.h where it has a code, 128 + n for signal n)."""
@@ -73,6 +75,7 @@ def describe(error: BaseException) -> str:
 
 def run_command(command: Callable[[], ExitCode], debug: bool) -> int:
     """Run a command; whatever it raises becomes one `error:` line on stderr (with the traceback under --debug)."""
+    garbage.pause()
     try:
         return int(command())
     except (Exception, KeyboardInterrupt) as error:
@@ -80,3 +83,5 @@ def run_command(command: Callable[[], ExitCode], debug: bool) -> int:
             traceback.print_exc()
         print(describe(error), file=sys.stderr)
         return int(exit_code(error))
+    finally:
+        garbage.resume()

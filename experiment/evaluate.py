@@ -11,7 +11,7 @@ from typing import Any
 
 import agents
 
-from . import validation
+from . import garbage, validation
 from .config import RunConfig
 from .errors import CommandError, ExitCode, usage
 from .run_folder import file_name, run_numbers, write_atomically
@@ -46,6 +46,7 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     try:
         model = load(agents.ALGORITHMS[args.algo], checkpoint, env, args.device)
         model.set_random_seed(args.seed)
+        garbage.resume()
         deterministic = is_deterministic(config) if args.deterministic is None else args.deterministic
         film = Film(model.get_env()) if args.video else None
         result = score(model, model.get_env(), args.n_episodes, deterministic, callback=film)

@@ -40,7 +40,9 @@ def draw(weights, noise, index):
 def softmax_weights(scores, temperature, weights):
     """exp((z - max z) / temperature) of scores [M, A]."""
     for m in range(len(scores)):
-        best = scores[m].max()
+        best = scores[m, 0]  # NumPy's max would be a second of compiling
+        for a in range(1, scores.shape[1]):
+            best = max(best, scores[m, a])
         for a in range(scores.shape[1]):
             weights[m, a] = np.exp((scores[m, a] - best) / temperature)
 
