@@ -31,6 +31,7 @@ class PPO(OnPolicy):
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         clip_range: float | str | Schedule = 0.2,
+        *,
         clip_range_high: float | str | Schedule | None = None,
         **common: Any,
     ) -> None:

@@ -59,6 +59,8 @@ def check_env_kwargs(env_id: str, kwargs: Mapping[str, Any] | None) -> None:
     """Whether the environment takes these keyword arguments; ValueError naming those that it does take."""
     if not kwargs:
         return
+    if "render_mode" in kwargs:
+        raise ValueError("env_kwargs: render_mode is an argument of make_vec itself; evaluate.py renders with --video")
     spec = resolve_id(env_id, allow_deprecated=True)
     names = _parameters(spec)
     if names is None:

@@ -12,22 +12,18 @@ from stable_baselines3.common.logger import HumanOutputFormat, KVWriter, Logger
 
 from agents.training.events import Events
 
-from . import garbage
 from .config import RunConfig
 from .run_folder import RunFolder
 from .scores import with_masks
-from .signals import StopRequest
+from .signals import CutShort, StopRequest
 
 
 class StopOnSignal(BaseCallback):
-    """Ends training at the next step once a signal has come; its start ends the command's, for the collector."""
+    """Ends training at the next step once a signal has come."""
 
     def __init__(self, stop: StopRequest) -> None:
         super().__init__()
         self.stop = stop
-
-    def _on_training_start(self) -> None:
-        garbage.resume()
 
     def _on_step(self) -> bool:
         return self.stop.signal is None
@@ -48,21 +44,16 @@ class Evaluation(EvalCallback):
 
     def _log_success_callback(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
         super()._log_success_callback(locals_, globals_)
-        if self.stop.signal is not None:
-            raise _CutShort
+        self.stop.cut_short()
 
     def _on_step(self) -> bool:
         try:
             return super()._on_step()
-        except _CutShort:
+        except CutShort:
             return False
         except OSError as error:
             warn(f"evaluation at step {self.num_timesteps} was not recorded: {error}")
             return True
-
-
-class _CutShort(Exception):
-    """A signal came during an evaluation."""
 
 
 class SturdyTensorBoard(Events):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     Raises:
         CommandError: 2 for bad usage, 65 for a file that is foreign, torn or doesn't fit, 66 for a missing one.
     """
+    garbage.resume()  # all is imported, and nothing made yet that should ever be collected
     validation.check_seed(args.seed)
+    args.seed = secrets.randbelow(2**31) if args.seed == -1 else args.seed
     validation.check_path("--log-folder", args.log_folder)
     validation.check_device(args.device)
     validation.check_algorithm(args.algo)
@@ -46,7 +49,6 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     try:
         model = load(agents.ALGORITHMS[args.algo], checkpoint, env, args.device)
         model.set_random_seed(args.seed)
-        garbage.resume()
         deterministic = is_deterministic(config) if args.deterministic is None else args.deterministic
         film = Film(model.get_env()) if args.video else None
         result = score(model, model.get_env(), args.n_episodes, deterministic, callback=film)

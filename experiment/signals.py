@@ -11,6 +11,10 @@ from .errors import ExitCode
 EXIT_CODES = {signal.SIGINT: ExitCode.SIGINT, signal.SIGTERM: ExitCode.SIGTERM}
 
 
+class CutShort(Exception):
+    """A signal came during an evaluation."""
+
+
 class StopRequest:
     """`with StopRequest() as stop:` turns the signals into `stop.signal`, None until one arrives."""
 
@@ -30,6 +34,15 @@ class StopRequest:
         self.signal = signal.Signals(number)
         for each in EXIT_CODES:
             signal.signal(each, signal.SIG_DFL)
+
+    def cut_short(self, *_: object) -> None:
+        """End an evaluation of which this is the callback.
+
+        Raises:
+            CutShort: if a signal has come.
+        """
+        if self.signal is not None:
+            raise CutShort
 
     @property
     def name(self) -> str:

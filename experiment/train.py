@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from . import garbage
 from .config import RunConfig
 from .errors import CommandError, ExitCode, describe, exit_code, usage
 from .learning_curve import draw_learning_curve
 from .run_folder import RunFolder, file_name, make_numbered, write_atomically
 from .scores import Score, score
-from .signals import StopRequest
+from .signals import CutShort, StopRequest
 
 FINAL_EVALUATIONS = 4  # the last evaluation takes this many times the episodes of one on the way
 EVAL_SEED = 1_000_003  # evaluation environments are seeded away from the training ones
@@ -25,6 +26,7 @@ def train(config: RunConfig, args: argparse.Namespace, argv: list[str]) -> ExitC
     Raises:
         CommandError: for what can't be set up; nothing stays behind then. What fails later is in run.json too.
     """
+    garbage.resume()  # all is imported, and nothing made yet that should ever be collected
     set_threads(config)
     with RunFolder.create(args.log_folder, config.algo, config.env) as run, StopRequest() as stop:
         try:
@@ -100,6 +102,8 @@ def set_up(config: RunConfig, args: argparse.Namespace, argv: list[str], run: Ru
         given = {"seed": config.seed, "device": config.device, "verbose": args.verbose}
         model = agents.ALGORITHMS[config.algo](config.policy, env, **given, **config.hyperparams)
         events = tensorboard_folder(config, args.tensorboard_log, run)
+        if model.engine == "fused":
+            model.choose_engine(config.n_timesteps)
         model.set_logger(make_logger(events, to_screen=args.verbose >= 1 and not args.progress))
         options = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
         run.describe(config, options, argv, protocol=config.protocol(), tensorboard=str(events))
@@ -151,12 +155,14 @@ def learn(
     model.learn(config.n_timesteps, callback=callbacks, log_interval=interval)
     run.update(engine=model.engine_description)
     model.save(run.model)
-    if stop.signal is not None:
-        run.update(status="interrupted", reason=stop.name, exit_code=int(stop.exit_code), steps=model.num_timesteps)
-        return None
     if model.get_vec_normalize_env() is not None:
         sync_envs_normalization(model.get_env(), eval_env)
-    final = score(model, eval_env, FINAL_EVALUATIONS * config.eval_episodes, deterministic)
+    try:
+        stop.cut_short()
+        final = score(model, eval_env, FINAL_EVALUATIONS * config.eval_episodes, deterministic, stop.cut_short)
+    except CutShort:
+        run.update(status="interrupted", reason=stop.name, exit_code=int(stop.exit_code), steps=model.num_timesteps)
+        return None
     run.update(status="finished", exit_code=0, steps=model.num_timesteps, evaluation=final.to_dict())
     return final
 

@@ -125,7 +125,9 @@ class QGaussian(ActionDistribution):
 
 @register_kl(QGaussian, QGaussian)
 def _kl_q_gaussian(p: QGaussian, q: QGaussian) -> Tensor:
-    """KL(p || q) [B] for alpha < 1, by a trapezoid rule in x with t = sqrt(nu) sinh x: error below 1e-6.
+    """KL(p || q) [B] for alpha < 1, by a trapezoid rule in x with t = sqrt(nu) sinh x.
+
+    Its error is below 1e-6 for scales within a factor of 2, as between two updates, and 1e-2 or more beyond 10.
 
     Raises:
         ValueError: on compact supports, which may differ, so that the KL may be infinite.

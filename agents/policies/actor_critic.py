@@ -73,7 +73,8 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
             options = {"precision": precision, "compile": compile}
             features_extractor_kwargs = options | (features_extractor_kwargs or {})
             if issubclass(optimizer_class, torch.optim.Adam):
-                optimizer_kwargs = {"fused": True} | (optimizer_kwargs or {})
+                sb3s = {"eps": 1e-5} if optimizer_kwargs is None and optimizer_class is torch.optim.Adam else {}
+                optimizer_kwargs = {"fused": True} | sb3s | (optimizer_kwargs or {})
         elif precision != "fp32" or compile:
             raise ValueError(f"precision={precision!r}, compile={compile}: options of CnnPolicy's NatureCNN alone")
         self.head = make_head(head, action_space, temperature, reference)
@@ -154,6 +155,9 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
 
     def actor_and_critic_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Two disjoint lists; what both use, a shared features extractor, is the actor's."""
+        if not isinstance(getattr(self.mlp_extractor, "value_net", None), nn.Module):
+            kind = type(self.mlp_extractor).__name__
+            raise ValueError(f"mlp_extractor: {kind} has no value_net, by which a critic's own step knows its layers")
         critic_modules = [self.mlp_extractor.value_net, self.value_net]
         if self.q_critic:
             critic_modules.append(self.q_net)

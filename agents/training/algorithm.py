@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,7 +79,6 @@ class Algorithm(Learning):
     normalize_per: str = "minibatch"
 
     policy: ActorCriticPolicy
-    rollout_buffer: RolloutBuffer  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -185,6 +185,8 @@ class Algorithm(Learning):
     def _setup_model(self) -> None:
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
+        if not issubclass(self.policy_class, ActorCriticPolicy):
+            raise ValueError(f"policy={self.policy_class.__name__}: must be an ActorCriticPolicy of agents.policies")
         policy = self.policy_class(
             self.observation_space,
             self.action_space,
@@ -206,15 +208,13 @@ class Algorithm(Learning):
         )
         scheduled = (*self.progress_scheduled, *self.update_scheduled)
         given = {name: getattr(self, name, None) for name in scheduled}
-        # "auto" is the algorithm's own business; until it decides, 1.
-        values = {name: 1.0 if value == "auto" else value for name, value in given.items() if value is not None}
-        self._scalars = {name: Scalar(value, self.device) for name, value in values.items()}
+        self._scalars = {name: Scalar(value, self.device) for name, value in given.items() if value is not None}
         self._objective = self.objective()
         self._regularizer = self._make_regularizer()
         self._reference = ReferencePolicy("uniform" if self._regularizer is None else self.reg_reference, self.policy)
         self.loss = self._make_loss()
         self._check_composition()
-        self._update = make_update(self)
+        make_update(self)  # refuses what doesn't go together
 
     def _make_regularizer(self) -> Regularizer | None:
         if self.regularizer is None:
@@ -257,10 +257,27 @@ class Algorithm(Learning):
         return math.ceil(self.num_timesteps / (self.n_steps * self.n_envs))
 
     def _update_scalars(self) -> None:
+        self._move_scalars(self.progress_scheduled, self._current_progress_remaining)
+        self._move_scalars(self.update_scheduled, self._updates_remaining())
+
+    def _updates_remaining(self) -> float:
+        """1 - (k - 1) / K at the k-th of K updates."""
         update, updates = self.update_number, math.ceil(self._total_timesteps / (self.n_steps * self.n_envs))
-        for name, scalar in self._scalars.items():
-            by_update = 1 - (update - 1) / max(updates, update)
-            scalar.update(self._current_progress_remaining if name in self.progress_scheduled else by_update)
+        return 1 - (update - 1) / max(updates, update)
+
+    def _move_scalars(self, names: Iterable[str], fraction: float) -> None:
+        """To where schedules are; an argument may have been changed, by a callback say, but not from or to None.
+
+        Raises:
+            ValueError: in that case.
+        """
+        for name in names:
+            value = getattr(self, name, None)
+            if (value is None) != (name not in self._scalars):
+                made = self._scalars[name].value if name in self._scalars else None
+                raise ValueError(f"{name}={value!r}: the loss was made for {made!r}; give it to the constructor")
+            if value is not None:
+                self._scalars[name].update(fraction, value)
 
     def predict(
         self,

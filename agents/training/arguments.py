@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 from ..suggest import closest
 from .schedules import LinearSchedule, is_linear
@@ -33,12 +34,13 @@ class Number:
             return None
         if self.schedule and is_linear(value):
             value = LinearSchedule.parse(str(value)).initial
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             return f"must be {self}"
-        if math.isnan(value) or (self.integer and (math.isinf(value) or value != int(value))):
+        number = float(value)
+        if math.isnan(number) or (self.integer and not number.is_integer()):
             return f"must be {self}"
-        below = value <= self.low if self.open_low else value < self.low
-        above = value >= self.high if self.open_high else value > self.high
+        below = number <= self.low if self.open_low else number < self.low
+        above = number >= self.high if self.open_high else number > self.high
         return f"must be {self}" if below or above else None
 
     def __str__(self) -> str:
@@ -94,6 +96,11 @@ ARGUMENTS: dict[str, Number | Flag] = {
     "cg_damping": _non_negative(),
     "line_search_shrinking_factor": Number(0, 1, open_low=True, open_high=True),
     "line_search_max_iter": _count(),
+    "c": Number(0, 1, open_low=True, open_high=True),
+    "max_step_size": _positive(),
+    "shrink": Number(0, 1, open_low=True, open_high=True),
+    "growth": Number(low=1, open_high=True),
+    "max_tries": _count(),
     "normalize_advantage": Flag(),
     "ent_coef": _non_negative(schedule=True),
     "vf_coef": _non_negative(),
@@ -119,15 +126,19 @@ def check_arguments(values: Mapping[str, object]) -> None:
 
 
 def check_settings(argument: str, settings: Mapping[str, object], target: Callable[..., object]) -> None:
-    """Refuse a setting that `target` does not take; its first parameter is not for the user.
+    """Refuse a setting that `target` does not take, or a value out of range; its first parameter isn't the user's.
 
     Raises:
         ValueError: naming the setting, with the closest one.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{argument}={settings!r}: must be a mapping")
     known = list(inspect.signature(target).parameters)[1:]
     for name in settings:
         if name not in known:
-            raise ValueError(f"{argument}: unknown {name!r}{closest(name, known)} Known: {', '.join(known)}")
+            raise ValueError(f"{argument}: unknown {name!r}{closest(name, known)}; there is {', '.join(known)}")
+        if problem := ARGUMENTS[name].problem(settings[name]):
+            raise ValueError(f"{argument}: {name}={settings[name]!r}: {problem}")
 
 
 def check_batch(n_steps: int, n_envs: int, batch_size: int, normalize_advantage: bool, warn: bool = True) -> None:

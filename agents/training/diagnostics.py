@@ -45,13 +45,14 @@ def detailed_diagnostics(
 
     `head_divergence` [B]: D_f of a categorical head from its own reference. `negative_share`: the part of the gradient
     that comes from samples with A < 0, the sum over them of the norms of d loss_i / d parameters_i by that over all
-    samples; `parameters` [B, P] are those of `new`. With dense advantages each sample has both signs: no such share.
+    samples; `parameters` [B, P] are those of `new`. There is none with dense advantages, where each sample has both
+    signs, nor of a frozen policy.
     """
     metrics = {}
     if hasattr(new, "divergence_to_reference"):
         with torch.no_grad():
             metrics["head_divergence"] = new.divergence_to_reference()
-    if not is_dense(new, advantages):
+    if parameters.requires_grad and not is_dense(new, advantages):
         (gradients,) = torch.autograd.grad(losses.sum(), parameters, retain_graph=True)
         norms = gradients.norm(dim=-1)
         negative = torch.where(advantages < 0, norms, 0.0).sum()

@@ -17,7 +17,8 @@ from .devices import convolves
 from .engine import FusedEngine, make_engine
 from .engine.threads import single_thread
 from .events import flush_events, use_cheap_events
-from .rollouts import Stepper
+from .masking import mask_size
+from .rollouts import RolloutBuffer, Stepper
 
 if TYPE_CHECKING:
     from ..policies import ActorCriticPolicy
@@ -28,6 +29,7 @@ class Learning(Saveable, OnPolicyAlgorithm):
     """SB3's on-policy algorithm from the moment that `learn` is called."""
 
     policy: ActorCriticPolicy
+    rollout_buffer: RolloutBuffer  # type: ignore[assignment]
     normalize_advantage: bool
     batch_size: int
     engine_description = ""  #: which engine the last `learn` took, and why
@@ -58,7 +60,8 @@ class Learning(Saveable, OnPolicyAlgorithm):
         # Again, since a loaded model may have been given an environment of another size.
         check_batch(self.n_steps, self.n_envs, self.batch_size, self.normalize_advantage, warn=False)
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)
-        self._choose_engine(total_timesteps)
+        self.rollout_buffer.make_masks(mask_size(self.env, self.action_space))  # the environment may be another
+        self.choose_engine(total_timesteps)
         use_cheap_events(self.logger)
         describe_run(self)  # type: ignore[arg-type]
         if self.verbose >= 1 and self.env is not None and not Stepper(self.env).by_arrays:
@@ -67,8 +70,16 @@ class Learning(Saveable, OnPolicyAlgorithm):
             )
         return total_timesteps, callback
 
-    def _choose_engine(self, total_timesteps: int) -> None:
-        """The engine for this `learn`; what was chosen is said once."""
+    def __getstate__(self) -> dict[str, Any]:
+        """Engines stay behind: their views of the parameters would be of the original's."""
+        return self.__dict__ | {"_fused": None, "_recorded": None}
+
+    def choose_engine(self, total_timesteps: int) -> None:
+        """The engine for a `learn` of so many steps, said once.
+
+        Raises:
+            ValueError: for engine="fused" where that can't be.
+        """
         chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
         self._fused = chosen if isinstance(chosen, FusedEngine) else None
         self._recorded = None if isinstance(chosen, str | FusedEngine) else chosen

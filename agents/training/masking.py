@@ -25,5 +25,12 @@ def mask_size(env: VecEnv | None, action_space: spaces.Space) -> int | None:
 
 
 def action_masks(env: VecEnv) -> np.ndarray:
-    """The masks of all environments, [N, M] bool; for MultiDiscrete and MultiBinary the factors' masks in a row."""
-    return np.stack([np.asarray(mask, bool).reshape(-1) for mask in env.env_method("action_masks")])
+    """The masks of all environments, [N, M] bool; for MultiDiscrete and MultiBinary the factors' masks in a row.
+
+    Raises:
+        ValueError: if an environment allows no action at all.
+    """
+    masks = np.stack([np.asarray(mask, bool).reshape(-1) for mask in env.env_method("action_masks")])
+    if not masks.any(1).all():
+        raise ValueError(f"action_masks(): environment {int(masks.any(1).argmin())} allows no action")
+    return masks

@@ -21,7 +21,7 @@ from .devices import to_host
 from .diagnostics import detailed_diagnostics
 from .masking import action_masks
 from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, Transition, rows_of
-from .updates import Evaluation, Means
+from .updates import Evaluation, Means, make_update
 
 
 class OnPolicy(Algorithm):
@@ -91,6 +91,7 @@ class OnPolicy(Algorithm):
 
     def compute_advantages(self, buffer: RolloutBuffer, last_values: np.ndarray) -> None:
         """Rewards (with the coupled penalty) to advantages and value targets; last_values [N] of the next states."""
+        self._move_scalars(self.update_scheduled, self._updates_remaining())  # reg_coef is in the rewards
         self._add_reference(buffer)
         going_on = ~buffer.truncated
         following = np.concatenate([buffer.values[1:], last_values[None]])
@@ -140,11 +141,14 @@ class OnPolicy(Algorithm):
 
     def train(self) -> None:
         """One update from the rollout."""
+        if self._fused is not None and self._fused.is_outdated(self):
+            self.choose_engine(self._total_timesteps)
         if self._fused is None:  # its layers have no modes, and SB3's walk through the modules takes its time
             self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         self._update_scalars()
-        diagnostics = self._update(self._recorded or self) if self._fused is None else self._fused.update(self)
+        update = make_update(self) if self._fused is None else self._fused.update_of(self)
+        diagnostics = update(self._recorded or self)
         self._n_updates += diagnostics.epochs
         self._after_update()
         self._log(diagnostics)

@@ -93,7 +93,8 @@ class RolloutBuffer:
         else:
             self.actions = np.zeros((*shape, *(action_space.shape or ())), np.int64)
         self.behaviour = np.zeros((*shape, param_size), np.float32)
-        self.masks = None if mask_size is None else np.ones((*shape, mask_size), bool)
+        self.masks: np.ndarray | None = None
+        self.make_masks(mask_size)
         self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
         self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
@@ -101,6 +102,13 @@ class RolloutBuffer:
         self.reference: np.ndarray | None = None  # [T, N, P] of a regulariser's reference policy
         self._by_env = np.arange(n_steps * n_envs).reshape(n_steps, n_envs).T.ravel()
         self.reset()
+
+    def make_masks(self, size: int | None) -> None:
+        """Room for masks [T, N, size], or none; what is there already stays."""
+        if size is None:
+            self.masks = None
+        elif self.masks is None or self.masks.shape[-1] != size:
+            self.masks = np.ones((self.buffer_size, self.n_envs, size), bool)
 
     @property
     def full(self) -> bool:

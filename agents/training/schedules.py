@@ -59,10 +59,15 @@ class Scalar:
     """
 
     def __init__(self, value: float | str | Schedule, device: torch.device | str = "cpu") -> None:
-        self.schedule = to_schedule(value)
         self.tensor = torch.zeros((), dtype=torch.float64, device=device)
-        self.update(1.0)
+        self.update(1.0, value)
 
-    def update(self, fraction: float) -> None:
-        """Set the tensor to the schedule's value at `fraction` (1 at the start of training, towards 0 at its end)."""
+    def update(self, fraction: float, value: float | str | Schedule | None = None) -> None:
+        """Set the tensor to the schedule's value at `fraction` (1 at the start of training, towards 0 at its end).
+
+        A `value` that is given is the schedule from now on. "auto" is the algorithm's own business: 1 until it decides.
+        """
+        if value is not None:
+            self.value = value
+            self.schedule = 1.0 if value == "auto" else to_schedule(value)
         self.tensor.fill_(self.schedule(fraction) if callable(self.schedule) else self.schedule)

@@ -62,8 +62,11 @@ class GradientStep:
 
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One step; `grad_norm` is the norm before clipping. FloatingPointError if it is not finite."""
+        parameters = trainable(self.parameters)
+        if not parameters:
+            return {}
         self.optimizer.zero_grad()
-        loss.backward(inputs=trainable(self.parameters))
+        loss.backward(inputs=parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = checked_norm(gradients, loss)
         nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm or math.inf, norm)
@@ -98,6 +101,8 @@ class ArmijoStep:
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One accepted step; `forward_passes` counts the tries, `step_size` is 0 where all were refused."""
         parameters = trainable(self.parameters)
+        if not parameters:
+            return {}
         gradients = _gradients(loss, parameters)
         norm = checked_norm(gradients, loss)
         start = [parameter.detach().clone() for parameter in parameters]
@@ -107,7 +112,7 @@ class ArmijoStep:
             tries += 1
             _move(parameters, start, gradients, -step_size)
             with torch.no_grad():
-                accepted = bool(loss_fn() <= loss.detach() - self.c * step_size * norm**2)
+                accepted = bool(_tried(loss_fn, loss) <= loss.detach() - self.c * step_size * norm**2)
         if not accepted:
             step_size = 0.0
             _move(parameters, start, gradients, 0.0)
@@ -141,6 +146,8 @@ class TrustRegionStep:
     def __call__(self, loss: Tensor, loss_fn: ScalarFn, kl_fn: ScalarFn) -> dict[str, Tensor]:
         """One step; `kl` is KL(new || old) after it, `is_line_search_success` 0 where the parameters stayed."""
         parameters = trainable(self.parameters)
+        if not parameters:
+            return {}
         gradient = torch.cat([g.flatten() for g in _gradients(loss, parameters)])
         norm = checked_norm([gradient], loss)
         kl_gradient = torch.cat([g.flatten() for g in _gradients(kl_fn(), parameters, create_graph=True)])
@@ -158,8 +165,8 @@ class TrustRegionStep:
         for _ in range(self.line_search_max_iter):
             _move(parameters, start, moves, size)
             with torch.no_grad():
-                kl = kl_fn()
-                success = bool(loss_fn() < loss) and bool(kl < self.target_kl)
+                kl = _tried(kl_fn, loss)
+                success = bool(_tried(loss_fn, loss) < loss) and bool(kl < self.target_kl)
             if success:
                 break
             size *= self.line_search_shrinking_factor
@@ -190,6 +197,14 @@ def conjugate_gradient(
         squared, before = residual @ residual, squared
         direction = residual + squared / before * direction
     return x
+
+
+def _tried(fn: ScalarFn, loss: Tensor) -> Tensor:
+    """A value of a line search; infinite where the step has led to parameters that no distribution has."""
+    try:
+        return fn().detach()
+    except ValueError:
+        return loss.detach().new_tensor(math.inf)
 
 
 def _gradients(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
+from functools import partial
+
+import gymnasium
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..checks import closest
@@ -44,13 +49,19 @@ def make_backend(backend: str, options: EnvOptions, n_envs: int) -> VecEnv:
     if backend == "dummy":
         return DummyVecEnv(options.env_fns(n_envs))
     if backend == "subproc":
-        return SubprocVecEnv(options.env_fns(n_envs))
+        return SubprocVecEnv([partial(_without_interrupt, make) for make in options.env_fns(n_envs)])
     if is_mujoco(options.spec):
         from .mujoco import MujocoVecEnv, steps_as_arrays
 
         if steps_as_arrays(options):
             return MujocoVecEnv(options, n_envs)
     return InProcessVecEnv(options.env_fns(n_envs))
+
+
+def _without_interrupt(make: Callable[[], gymnasium.Env]) -> gymnasium.Env:
+    """In a worker: Ctrl-C reaches all processes of a terminal, and is for the one that trains to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return make()
 
 
 def _cheapest(options: EnvOptions, n_envs: int) -> str:

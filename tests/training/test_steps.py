@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from agents import LCO, MDPO, PPO, REINFORCE, SPMA, TRPO
 from agents.policies import MlpPolicy
 from agents.training.steps import ArmijoStep, GradientStep, TrustRegionStep, conjugate_gradient
+from agents.training.updates import make_update
 
 SMALL: dict[str, Any] = {"n_steps": 128, "batch_size": 64, "seed": 0, "device": "cpu"}
 
@@ -143,7 +144,7 @@ def test_separate_steps_move_their_own_parameters_only(cls: Any) -> None:
     model = cls("MlpPolicy", "CartPole-v1", **SMALL)
     model.learn(128)
     batch = next(model.rollout_buffer.get())
-    update = model._update
+    update = make_update(model)
     actor, critic = model.policy.actor_and_critic_parameters()
     for step, loss, still in (
         (update.actor_step, model.evaluate(batch).policy_loss, critic),
@@ -179,9 +180,9 @@ def test_gradient_step_leaves_parameters_on_a_bad_gradient() -> None:
 def test_a_loaded_trpo_heeds_the_arguments_it_is_given(tmp_path: Path) -> None:
     TRPO("MlpPolicy", "CartPole-v1", **SMALL).save(tmp_path / "model")
     loaded = TRPO.load(tmp_path / "model", cg_damping=0.5)
-    assert loaded._update.actor_step.cg_damping == 0.5
+    assert make_update(loaded).actor_step.cg_damping == 0.5
     explicit = TRPO("MlpPolicy", "CartPole-v1", step_kwargs={"cg_damping": 0.3}, **SMALL)
-    assert explicit._update.actor_step.cg_damping == 0.3
+    assert make_update(explicit).actor_step.cg_damping == 0.3
 
 
 @pytest.mark.parametrize(("algorithm", "arguments"), [(PPO, {}), (SPMA, {"step": "armijo"}), (TRPO, {})])

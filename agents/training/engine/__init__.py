@@ -8,8 +8,8 @@ drawn from NumPy's generator in the fused engine and from torch's in the other, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ...suggest import check_choice
 from ..devices import on_gpu
@@ -17,7 +17,7 @@ from .adam import FlatAdam
 from .collector import Collector
 from .flat import FlatParameters
 from .lowering import make_gradient
-from .mlp import recognise
+from .mlp import PLAIN_ADAM, recognise
 from .sampling import make_sampler
 from .trunk import executor_named, make_trunk
 from .update import FusedUpdate
@@ -50,8 +50,26 @@ class FusedEngine:
         spec, optimizer = recognise(model.policy), self.update.optimizer
         if isinstance(spec, str) or model.loss is not self.loss or optimizer.optimizer is not model.policy.optimizer:
             return False
+        if spec.shared and model.takes_separate_steps:
+            return False
         parameters = [*spec.actor_parameters, *spec.critic_parameters]
         return all(p is q for p, q in zip(parameters, optimizer.flat.parameters, strict=True))
+
+    def is_outdated(self, model: OnPolicy) -> bool:
+        """Whether a callback has changed, while learning, something that this engine would not heed."""
+        adam = self.update.optimizer
+        group = adam.optimizer.param_groups[0]
+        return (
+            model.policy.optimizer is not adam.optimizer
+            or any(group[name] != plain for name, plain in PLAIN_ADAM.items())
+            or any(
+                not p.requires_grad or p._backward_hooks or p._post_accumulate_grad_hooks for p in adam.flat.parameters
+            )
+        )
+
+    def update_of(self, model: OnPolicy) -> FusedUpdate:
+        """The update with the model's arguments as they are now, which callbacks may change."""
+        return replace(self.update, **_settings(model))
 
 
 def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | RecordedEngine | str:
@@ -86,22 +104,24 @@ def _fused(model: OnPolicy) -> FusedEngine | str:
     if isinstance(sampler, str):
         return sampler
     gradient = make_gradient(model.loss, executor)
-    update = FusedUpdate(
-        trunk,
-        FlatAdam(model.policy.optimizer, flat),
-        gradient,
-        model.n_epochs,
-        model.batch_size,
-        model.vf_coef,
-        model.max_grad_norm,
-        model.kl_limit,
-        model.normalize_advantage and model.normalize_per == "minibatch",
-        model.takes_separate_steps,
-        model.n_critic_updates,
-    )
+    update = FusedUpdate(trunk, FlatAdam(model.policy.optimizer, flat), gradient, **_settings(model))
     objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
     description = f"fused ({trunk.name} networks, {objective})"
-    return FusedEngine(Collector(trunk, sampler), update, model.loss, description)
+    return FusedEngine(Collector(trunk, sampler, flat), update, model.loss, description)
+
+
+def _settings(model: OnPolicy) -> dict[str, Any]:
+    """Of a `FusedUpdate`, by an algorithm's arguments."""
+    return {
+        "n_epochs": model.n_epochs,
+        "batch_size": model.batch_size,
+        "vf_coef": model.vf_coef,
+        "max_grad_norm": model.max_grad_norm,
+        "kl_limit": model.kl_limit,
+        "normalize_advantage": model.normalize_advantage and model.normalize_per == "minibatch",
+        "separate": model.takes_separate_steps,
+        "n_critic_updates": model.n_critic_updates,
+    }
 
 
 def _recorded(model: OnPolicy) -> RecordedEngine | str:

@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, Conve
 from stable_baselines3.common.vec_env import VecEnv
 
 from ..rollouts import Observations, RolloutBuffer, Stepper, Transition
+from .flat import FlatParameters
 from .sampling import Sampler
 from .trunk import Trunk
 
@@ -29,6 +30,7 @@ class Collector:
 
     trunk: Trunk
     sampler: Sampler
+    flat: FlatParameters
 
     def __call__(
         self, model: OnPolicy, env: VecEnv, callback: BaseCallback, buffer: RolloutBuffer, n_steps: int
@@ -40,6 +42,7 @@ class Collector:
         """
         buffer.reset()
         callback.on_rollout_start()
+        self.flat.mend()  # weights may have been replaced
         take_step, listened = Stepper(env), listens(callback)
         noise = self.sampler.noise(n_steps, env.num_envs)
         truncations: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -89,7 +92,7 @@ class Collector:
 
     def _add_values(self, buffer: RolloutBuffer, truncations: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
         assert isinstance(buffer.observations, np.ndarray)
-        states = buffer.observations.reshape(buffer.buffer_size * buffer.n_envs, -1)
+        states = _rows(buffer.observations.reshape(-1, *buffer.observations.shape[2:]))
         buffer.values[:] = self.trunk.critic(states).reshape(buffer.values.shape)
         if truncations:
             values = self.trunk.critic(np.concatenate([final for _, _, final in truncations]))

@@ -54,7 +54,7 @@ def _unlike_mlp_policy(policy: ActorCriticPolicy) -> str:
         return f"policy: {type(policy).__name__} has its own {changed[0]}"
     space = policy.observation_space
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
-        return f"observations: {type(space).__name__} of {space.dtype}"
+        return f"observations: {type(space).__name__}" + (f" of {space.dtype}" if space.dtype else "")
     extractors = {policy.features_extractor, policy.pi_features_extractor, policy.vf_features_extractor}
     for module in extractors:
         if type(module) not in (FlattenExtractor, SharedMlp):

@@ -45,6 +45,7 @@ class LocationScaleSampler:
     def __init__(self, alpha: float, action_space: spaces.Box, executor: str = "numpy") -> None:
         self.alpha, self.shape, self.size = alpha, action_space.shape, math.prod(action_space.shape)
         self.low, self.high = (bound.reshape(-1).astype(np.float32) for bound in (action_space.low, action_space.high))
+        self._space = action_space
         self._transform = _location_scale
         if executor == "numba":
             from .numba_sampling import location_scale
@@ -67,7 +68,12 @@ class LocationScaleSampler:
         """location + scale * noise; executed within the bounds."""
         executed = np.empty((len(noise), *self.shape), np.float32)
         self._transform(parameters, noise, self.low, self.high, actions, executed.reshape(noise.shape))
-        return executed
+        # Bounds in another precision are not to be rounded: an action would be beyond them.
+        return executed if self._space.dtype == np.float32 else _within(self._space, actions)
+
+
+def _within(space: spaces.Box, actions: np.ndarray) -> np.ndarray:
+    return np.clip(actions.reshape(-1, *space.shape), space.low, space.high)
 
 
 def _location_scale(
@@ -82,7 +88,7 @@ class FactorSampler:
     """Categorical factors, each by the inverse of its distribution function at a uniform number."""
 
     def __init__(self, head: Any, action_space: spaces.Space, executor: str = "numpy") -> None:
-        self.head, self.shape = head, action_space.shape or ()
+        self.head, self.shape, self._space = head, action_space.shape or (), action_space
         self.factors = math.prod(self.shape)
         self._grid: tuple[np.ndarray, np.ndarray] | None = None  # lowest value and distance of values
         if isinstance(head, BinnedHead):
@@ -114,6 +120,8 @@ class FactorSampler:
         self._draw(self._weights(parameters), noise.reshape(-1), index)
         values = self._values(index.reshape(noise.shape))
         actions[...] = values.reshape(actions.shape)
+        if isinstance(self._space, spaces.Box):  # a bin may be beyond the bounds by rounding
+            return _within(self._space, values)
         return values.reshape(-1, *self.shape)
 
     def _own_weights(self, parameters: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from agents.training.engine.mlp import MlpSpec, recognise
 from agents.training.engine.trunk import make_trunk
 from agents.training.engine.update import FusedUpdate
 from agents.training.on_policy import OnPolicy
-from agents.training.updates import Means
+from agents.training.updates import Means, make_update
 from envs import make_vec
 
 EXECUTORS = ("numba", "numpy") if find_spec("numba") else ("numpy",)
@@ -39,7 +39,7 @@ def filled(cls: Any, head: str, **kwargs: Any) -> OnPolicy:
     model = cls("MlpPolicy", make_vec(HEADS[head], n_envs=2, seed=0), policy_kwargs=policy_kwargs, **SMALL | kwargs)
     _, callback = model._setup_learn(512)
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
-    model._update(model)
+    make_update(model)(model)
     return model
 
 
@@ -67,7 +67,7 @@ def both_updates(executor: str, cls: Any, head: str, **kwargs: Any) -> tuple[lis
     models, found = [filled(cls, head, **kwargs) for _ in range(2)], []
     for model, fused in zip(models, (False, True), strict=True):
         np.random.seed(7)
-        update = fused_update(model, executor) if fused else model._update
+        update = fused_update(model, executor) if fused else make_update(model)
         found.append(update(model))
         model.random_after = np.random.random()
     assert models[0].random_after == models[1].random_after
@@ -149,7 +149,7 @@ def test_repeats_are_bit_identical(cls: Any, executor: str) -> None:
 def test_a_learning_rate_that_moves_is_read_at_each_update() -> None:
     models, found = both_updates("numpy", PPO, "softmax")
     update = fused_update(models[1])
-    for model, run in zip(models, (models[0]._update, update), strict=True):
+    for model, run in zip(models, (make_update(models[0]), update), strict=True):
         model.policy.optimizer.param_groups[0]["lr"] = 0.0
         before = [p.detach().clone() for p in model.policy.parameters()]
         np.random.seed(1)
