@@ -44,6 +44,8 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
         os.environ.setdefault("MUJOCO_GL", "egl")
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     set_threads(config)
+    if args.video:
+        check_rendering(config)
 
     env = make_eval_env(config, 1, args.seed, backend="dummy", render_mode="rgb_array" if args.video else None)
     try:
@@ -111,6 +113,19 @@ def load(algorithm: Any, checkpoint: Path, env: Any, device: str) -> Any:
     if normalizer is not None:
         normalizer.training = normalizer.norm_reward = False
     return model
+
+
+def check_rendering(config: RunConfig) -> None:
+    """Whether there would be frames for a video.
+
+    Raises:
+        CommandError: 2 if not.
+    """
+    env = make_eval_env(config, 1, 0, backend="dummy")
+    modes = env.get_attr("metadata")[0].get("render_modes", ())
+    env.close()
+    if "rgb_array" not in modes:
+        raise usage(f"--video: {config.env} renders no frames")
 
 
 class Film:

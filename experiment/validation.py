@@ -156,6 +156,7 @@ def check_config(config: RunConfig, algorithm: Any) -> None:
         CommandError: 2.
     """
     from agents.training.arguments import check_batch
+    from agents.training.steps import check_step
 
     defaults = {name: p.default for name, p in constructor_arguments(algorithm).items()}
     values = defaults | config.hyperparams
@@ -166,19 +167,22 @@ def check_config(config: RunConfig, algorithm: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the constructor says it again
             check_batch(values["n_steps"], config.n_envs, values["batch_size"], values["normalize_advantage"])
+        check_step(values["step"], values["step_kwargs"])
     except ValueError as error:
         raise usage(str(error)) from error
-    _check_regularizer(values)
+    _check_regularizer(values, "reg_coef" in config.hyperparams)
     _check_policy(config, algorithm)
 
 
-def _check_regularizer(values: Mapping[str, Any]) -> None:
+def _check_regularizer(values: Mapping[str, Any], given_coefficient: bool) -> None:
     from agents.geometry.divergences import divergence_from_name
     from agents.objectives.regularizers import Regularizer
     from agents.training.references import check_reference
 
     if values["regularizer"] is None:
         return
+    if not given_coefficient:
+        raise usage(f"regularizer={values['regularizer']!r}: has no coefficient, as in --reg kl,coef=0.01 or reg_coef")
     try:
         divergence = divergence_from_name(values["regularizer"])
         Regularizer(divergence, values["reg_coef"], values["reg_where"])

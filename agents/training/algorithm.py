@@ -30,7 +30,7 @@ from .masking import mask_size
 from .references import ReferencePolicy, check_reference
 from .rollouts import RolloutBuffer
 from .schedules import Scalar, Schedule, to_schedule
-from .steps import STEPS
+from .steps import check_step
 from .updates import make_update
 
 
@@ -127,7 +127,7 @@ class Algorithm(Learning):
         self.reg_reference, self.reg_where = reg_reference, reg_where
         self.step, self.step_kwargs, self.n_critic_updates = step, step_kwargs, int(n_critic_updates)
         self.advantage, self.engine, self._any_device = advantage, engine, device == "auto"
-        check_choice("step", step, STEPS)
+        check_step(step, step_kwargs)
         check_choice("advantage", advantage, ("sampled", "dense"))
         check_choice("engine", engine, ENGINES)
         check_reference(reg_reference)
@@ -195,7 +195,7 @@ class Algorithm(Learning):
         )
         if self._any_device and not convolves(policy):
             self.device = torch.device("cpu")
-        self.policy = policy.to(self.device)  # type: ignore[assignment]
+        self.policy = policy.to(self.device)
         self._maybe_recommend_cpu()
         self.rollout_buffer = RolloutBuffer(
             self.n_steps,

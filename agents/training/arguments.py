@@ -131,8 +131,6 @@ def check_settings(argument: str, settings: Mapping[str, object], target: Callab
     Raises:
         ValueError: naming the setting, with the closest one.
     """
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"{argument}={settings!r}: must be a mapping")
     known = list(inspect.signature(target).parameters)[1:]
     for name in settings:
         if name not in known:

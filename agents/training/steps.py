@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from ..suggest import check_choice
+from .arguments import check_settings
 
 ScalarFn = Callable[[], Tensor]
 STEPS = ("adam", "armijo", "trust_region")
@@ -179,6 +182,19 @@ class TrustRegionStep:
             "step_size": loss.new_tensor(size),
             "is_line_search_success": loss.new_tensor(float(success)),
         }
+
+
+def check_step(step: str, settings: Mapping[str, Any] | None) -> None:
+    """Whether there is a step of that name, which takes these settings.
+
+    Raises:
+        ValueError: naming what it does not know.
+    """
+    check_choice("step", step, STEPS)
+    if not isinstance(settings or {}, Mapping) or (step == "adam" and settings):
+        raise ValueError(f"step_kwargs={settings!r}: must be a mapping, and step='adam' takes none")
+    if settings:
+        check_settings("step_kwargs", settings, ArmijoStep if step == "armijo" else TrustRegionStep)
 
 
 def conjugate_gradient(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor
 
-from .arguments import check_settings
 from .diagnostics import Diagnostics
 from .rollouts import Minibatch, RolloutBuffer
 from .steps import ArmijoStep, GradientStep, Step, TrustRegionStep
@@ -162,9 +161,7 @@ def make_update(model: Algorithm) -> Update:
     actor_step: Step = GradientStep(policy.optimizer, actor, model.max_grad_norm)
     critic_step: Step = GradientStep(policy.optimizer, critic, model.max_grad_norm)
     if model.step == "armijo":
-        check_settings("step_kwargs", settings, ArmijoStep)
         actor_step, critic_step = ArmijoStep(actor, **settings), ArmijoStep(critic, **settings)
     elif model.step == "trust_region":
-        check_settings("step_kwargs", settings, TrustRegionStep)
         actor_step = TrustRegionStep(actor, model.target_kl or 0.01, **settings)
     return SeparateUpdate(actor_step, critic_step, model.n_epochs, model.batch_size, model.n_critic_updates)

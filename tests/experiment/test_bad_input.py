@@ -116,6 +116,10 @@ CASES = {
     "wrapper": (params("env_wrapper:gymnasium.wrappers.ClipReward"), "env_wrapper"),
     "objective argument of another algorithm": (["--objective-args", "eta:0.1"], "clip_range"),
     "objective argument that all share": (["--objective-args", "gamma:0.9"], "clip_range"),
+    "render mode": (["--env-kwargs", "render_mode:rgb_array"], "--video"),
+    "settings of a step": (params("step:armijo", "step_kwargs:3"), "must be a mapping"),
+    "a setting of a step": (params("step:armijo", "step_kwargs:dict(shrink=2)"), "shrink=2: must be"),
+    "a regulariser without coefficient": (["--reg", "kl"], "--reg kl,coef="),
     "seeds": (["--seeds", "4-0"], "must go up"),
     "seeds twice": (["--seeds", "1,1"], "twice"),
     "seeds and seed": (["--seeds", "0-1", "--seed", "3"], "exclude"),
@@ -130,6 +134,12 @@ def check_failure(outcome: Any, code: int, part: str) -> None:
     assert outcome.err.startswith("error: ")
     assert len(outcome.err.rstrip("\n")) <= MAX_LINE
     assert part in outcome.err
+
+
+def test_an_engine_that_can_not_be_leaves_no_run(train: Run, logs: Path) -> None:
+    outcome = train("-n", "64", "--engine", "fused", *params("step:armijo"))
+    check_failure(outcome, USAGE, "engine='fused': step='armijo'")
+    assert not list(logs.glob("*/*"))
 
 
 @pytest.mark.parametrize("name", CASES)

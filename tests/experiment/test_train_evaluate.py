@@ -19,6 +19,7 @@ import agents
 from experiment import callbacks
 from experiment.evaluate import config_of, load
 from experiment.run_folder import RunFolder, run_numbers
+from experiment.signals import StopRequest
 from experiment.strict_yaml import read_yaml
 from experiment.train import make_eval_env
 
@@ -172,6 +173,44 @@ def test_sigterm_from_outside(logs: Path) -> None:
         process.kill()
     assert process.returncode == 143
     check_interrupted(logs, signal.SIGTERM, 143)
+
+
+def test_ctrl_c_reaches_the_workers_and_is_not_for_them(logs: Path) -> None:
+    argv = command(logs, "-n", "1e7", "--eval-freq", "-1", "--vec-env", "subproc", "-params", "n_envs:2", "n_steps:128")
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
+    deadline = time.monotonic() + 60
+    try:
+        while not (monitor.is_file() and monitor.read_text().count("\n") > 2):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    check_interrupted(logs, signal.SIGINT, 130)
+
+
+def test_an_evaluation_with_a_random_seed_and_one_without_frames(train: Run, evaluate: Run) -> None:
+    assert train("--env", "NChain-v0", "-n", "256", *ONLY_FINAL).code == 0
+    seeds = [json.loads(evaluate("--env", "NChain-v0", "--seed", "-1", "--json", "-").out)["seed"] for _ in range(2)]
+    assert min(seeds) >= 0 and seeds[0] != seeds[1]
+    done = evaluate("--env", "NChain-v0", "--video")
+    assert (done.code, done.err) == (2, "error: --video: NChain-v0 renders no frames\n")
+
+
+def test_a_signal_cuts_the_final_evaluation_short(train: Run, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_short = StopRequest.cut_short
+
+    def interrupted(self: StopRequest, *arguments: object) -> None:
+        if arguments:
+            signal.raise_signal(signal.SIGINT)
+        cut_short(self, *arguments)
+
+    monkeypatch.setattr(StopRequest, "cut_short", interrupted)
+    assert train("-n", "256", "--eval-freq", "-1", "--verbose", "0").code == 130
+    check_interrupted(logs, signal.SIGINT, 130)
 
 
 def check_interrupted(logs: Path, number: signal.Signals, code: int) -> None:

@@ -296,3 +296,8 @@ def test_evaluation_uses_the_saved_statistics(tmp_path: Path) -> None:
         normalizer.training, normalizer.norm_reward = False, False
         scores.append(evaluate_policy(loaded, normalizer, n_eval_episodes=2)[0])
     assert scores[0] == scores[1]
+
+
+def test_a_folder_is_made_for_it(tmp_path: Path) -> None:
+    PPO("MlpPolicy", "CartPole-v1").save(tmp_path / "new" / "folder" / "model")
+    assert (tmp_path / "new" / "folder" / "model.zip").is_file()

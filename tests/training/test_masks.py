@@ -95,6 +95,37 @@ def test_a_prediction_without_masks_is_unrestricted() -> None:
     assert 0 <= model.predict(obs)[0] < 7
 
 
+def test_masks_come_and_go_with_the_environment() -> None:
+    space = spaces.Discrete(7)
+    masked = make_vec_env(lambda: MaskedEnv(space), n_envs=2, seed=0)  # raises for an invalid action
+    unmasked = make_vec_env(lambda: Unmasked(MaskedEnv(space, density=2.0)), n_envs=2, seed=0)
+    model = PPO("MlpPolicy", unmasked, **SMALL)
+    for env, size in ((unmasked, None), (masked, 7), (unmasked, None)):
+        model.set_env(env)
+        model.learn(128)
+        assert (model.rollout_buffer.masks is None) == (size is None)
+
+
+def test_no_action_at_all_is_refused() -> None:
+    env = MaskedEnv(spaces.Discrete(3))
+    env.action_masks = lambda: np.zeros(3, bool)  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="environment 0 allows no action"):
+        PPO("MlpPolicy", make_vec_env(lambda: env, n_envs=1), **SMALL).learn(64)
+
+
+class Unmasked(gym.Env):
+    """Another environment, which says nothing of masks."""
+
+    def __init__(self, env: MaskedEnv) -> None:
+        self.env, self.action_space, self.observation_space = env, env.action_space, env.observation_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return self.env.reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        return self.env.step(action)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["softmax", "tsallis:0.5"])
 def test_1400_actions(head: str) -> None:
