@@ -38,7 +38,7 @@ class Split:
         self._wrap(model.policy, "evaluate_actions", "networks")
 
     def _wrap_engine(self, model: Any) -> None:
-        choose = model._choose_engine
+        choose = model.choose_engine
 
         def chosen(total_timesteps: int) -> None:
             choose(total_timesteps)
@@ -56,7 +56,7 @@ class Split:
             self._replace(update, "gradient", "objective")
             self._replace(fused.collect, "sampler", "act")
 
-        model._choose_engine = chosen
+        model.choose_engine = chosen
 
     def _replace(self, owner: Any, name: str, part: str) -> None:
         inner = getattr(owner, name)

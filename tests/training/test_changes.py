@@ -223,7 +223,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 
 def test_the_tenth_argument_is_not_taken_for_another() -> None:
     with pytest.raises(TypeError):
-        PPO("MlpPolicy", "CartPole-v1", 3e-4, 64, 32, 1, 0.99, 0.95, 0.2, 0.3)  # SB3's clip_range_vf  # type: ignore[call-arg]
+        PPO("MlpPolicy", "CartPole-v1", 3e-4, 64, 32, 1, 0.99, 0.95, 0.2, 0.3)  # type: ignore[call-arg]
 
 
 def test_a_policy_of_sb3_is_refused() -> None:
