@@ -50,14 +50,11 @@ def test_what_is_there_is_set_aside_once() -> None:
     subprocess.run([sys.executable, "-c", ONCE], check=True)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_nothing_of_a_run_is_set_aside(command: str, tmp_path: Path) -> None:
+def test_nothing_of_a_run_is_set_aside(tmp_path: Path) -> None:
     """Emulators complain at the exit if what holds them is never collected."""
-    flags = ["--algo", "reinforce", "--env", "PongNoFrameskip-v4", "-f", str(tmp_path)]
-    settings = ["-n", "64", "--verbose", "0", "--eval-episodes", "1", "-params", "n_envs:2", "n_steps:32"]
-    settings += ["batch_size:32", "max_episode_steps:100"]
-    done = subprocess.run([sys.executable, "train.py", *flags, *settings], capture_output=True, text=True, check=True)
-    if command == "evaluate":
-        argv = [sys.executable, "evaluate.py", *flags, "--n-episodes", "1"]
-        done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert "leaked" not in done.stderr
+    run = ["--algo", "reinforce", "--env", "PongNoFrameskip-v4", "-f", str(tmp_path)]
+    settings = ["-n", "64", "--verbose", "0", "--eval-freq", "-1", "--eval-episodes", "1"]
+    settings += ["-params", "n_envs:2", "n_steps:32", "batch_size:32", "max_episode_steps:100"]
+    for command in (["train.py", *run, *settings], ["evaluate.py", *run, "--n-episodes", "1"]):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+        assert "leaked" not in done.stderr
