@@ -114,6 +114,11 @@ class RunConfig:
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
+def drawn(seed: int) -> int:
+    """A random seed for -1, else the one given."""
+    return secrets.randbelow(2**31) if seed == -1 else seed
+
+
 def resolve(args: argparse.Namespace) -> RunConfig:
     """The run that the command line asks for, fully checked; no file is written and no worker started.
 
@@ -134,7 +139,7 @@ def resolve(args: argparse.Namespace) -> RunConfig:
     config = RunConfig(
         algo=args.algo,
         env=args.env,
-        seed=secrets.randbelow(2**31) if args.seed == -1 else args.seed,
+        seed=drawn(args.seed),
         **{key: entry.pop(key) for key in ENTRY_KEYS if key in entry},
         **{name: getattr(args, name) for name in _RUN_OPTIONS},
         hyperparams=entry,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import agents
 
 from . import garbage, validation
-from .config import RunConfig
+from .config import RunConfig, drawn
 from .errors import CommandError, ExitCode, usage
 from .run_folder import file_name, run_numbers, write_atomically
 from .scores import Score, score, to_json
@@ -28,7 +27,7 @@ def evaluate(args: argparse.Namespace) -> ExitCode:
     """
     garbage.resume()  # all is imported, and nothing made yet that should ever be collected
     validation.check_seed(args.seed)
-    args.seed = secrets.randbelow(2**31) if args.seed == -1 else args.seed
+    args.seed = drawn(args.seed)
     validation.check_path("--log-folder", args.log_folder)
     validation.check_device(args.device)
     validation.check_algorithm(args.algo)

@@ -161,12 +161,8 @@ def test_a_signal_stops_saves_and_says_so(
 
 def test_sigterm_from_outside(logs: Path) -> None:
     process = subprocess.Popen(command(logs, "-n", "1e7", "--eval-freq", "-1"), stderr=subprocess.PIPE, text=True)
-    monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
-    deadline = time.monotonic() + 60
     try:
-        while not (monitor.is_file() and monitor.read_text().count("\n") > 2):  # an episode has ended: the loop runs
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_an_episode(process, logs)
         process.terminate()
         process.communicate(timeout=30)
     finally:
@@ -178,12 +174,8 @@ def test_sigterm_from_outside(logs: Path) -> None:
 def test_ctrl_c_reaches_the_workers_and_is_not_for_them(logs: Path) -> None:
     argv = command(logs, "-n", "1e7", "--eval-freq", "-1", "--vec-env", "subproc", "-params", "n_envs:2", "n_steps:128")
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
-    deadline = time.monotonic() + 60
     try:
-        while not (monitor.is_file() and monitor.read_text().count("\n") > 2):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_an_episode(process, logs)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=30)
     finally:
@@ -211,6 +203,15 @@ def test_a_signal_cuts_the_final_evaluation_short(train: Run, logs: Path, monkey
     monkeypatch.setattr(StopRequest, "cut_short", interrupted)
     assert train("-n", "256", "--eval-freq", "-1", "--verbose", "0").code == 130
     check_interrupted(logs, signal.SIGINT, 130)
+
+
+def wait_for_an_episode(process: subprocess.Popen[str], logs: Path) -> None:
+    """Until one has ended: then the training loop runs."""
+    monitor = logs / "ppo" / "CartPole-v1_1" / "0.monitor.csv"
+    deadline = time.monotonic() + 60
+    while not (monitor.is_file() and monitor.read_text().count("\n") > 2):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def check_interrupted(logs: Path, number: signal.Signals, code: int) -> None:

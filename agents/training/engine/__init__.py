@@ -17,7 +17,7 @@ from .adam import FlatAdam
 from .collector import Collector
 from .flat import FlatParameters
 from .lowering import make_gradient
-from .mlp import PLAIN_ADAM, recognise
+from .mlp import has_hooks, recognise, unusual_option
 from .sampling import make_sampler
 from .trunk import executor_named, make_trunk
 from .update import FusedUpdate
@@ -58,13 +58,10 @@ class FusedEngine:
     def is_outdated(self, model: OnPolicy) -> bool:
         """Whether a callback has changed, while learning, something that this engine would not heed."""
         adam = self.update.optimizer
-        group = adam.optimizer.param_groups[0]
         return (
             model.policy.optimizer is not adam.optimizer
-            or any(group[name] != plain for name, plain in PLAIN_ADAM.items())
-            or any(
-                not p.requires_grad or p._backward_hooks or p._post_accumulate_grad_hooks for p in adam.flat.parameters
-            )
+            or bool(unusual_option(adam.optimizer))
+            or any(not p.requires_grad or has_hooks(p) for p in adam.flat.parameters)
         )
 
     def update_of(self, model: OnPolicy) -> FusedUpdate:

@@ -72,13 +72,11 @@ def _unlike_adam(policy: ActorCriticPolicy) -> str:
         return f"optimizer: {type(optimizer).__name__}"
     if len(optimizer.param_groups) != 1:
         return f"optimizer: {len(optimizer.param_groups)} parameter groups"
-    group = optimizer.param_groups[0]
-    for name, plain in PLAIN_ADAM.items():
-        if group[name] != plain:
-            return f"optimizer: {name}={group[name]}"
+    if unusual := unusual_option(optimizer):
+        return unusual
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return "optimizer: hooks"
-    if {id(p) for p in group["params"]} != {id(p) for p in policy.parameters()}:
+    if {id(p) for p in optimizer.param_groups[0]["params"]} != {id(p) for p in policy.parameters()}:
         return "optimizer: does not hold the policy's parameters"
     return ""
 
@@ -123,9 +121,20 @@ def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
             return f"parameters: {p.dtype} on {p.device}".replace("torch.", "")
         if not p.requires_grad:
             return f"parameters: {name} is frozen"
-        if p._backward_hooks or p._post_accumulate_grad_hooks:
+        if has_hooks(p):
             return f"hooks: on {name}"
     return hooks(policy)
+
+
+def unusual_option(optimizer: torch.optim.Optimizer) -> str:
+    """The option of an Adam of one group that the fused engine would not heed; "" if none."""
+    group = optimizer.param_groups[0]
+    return next((f"optimizer: {name}={group[name]}" for name, plain in PLAIN_ADAM.items() if group[name] != plain), "")
+
+
+def has_hooks(p: nn.Parameter) -> bool:
+    """Whether something is to be called with a parameter's gradient."""
+    return bool(p._backward_hooks or p._post_accumulate_grad_hooks)
 
 
 def hooks(policy: nn.Module) -> str:
