@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -17,6 +17,12 @@ from torch.nn import functional
 from ..suggest import check_choice
 
 PRECISIONS = ("fp32", "bf16")
+Convolution = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+def convolve_relu(images: Tensor, kernel: Tensor, bias: Tensor, stride: int) -> Tensor:
+    """max(images [B, C, H, W] * kernel [O, C, K, K] + bias [O], 0) as [B, O, h, w]; images may be bytes."""
+    return functional.conv2d(images.to(kernel.dtype), kernel, bias, stride).relu_()
 
 
 class RawNatureCNN(NatureCNN):
@@ -45,14 +51,20 @@ class RawNatureCNN(NatureCNN):
         check_choice("precision", precision, PRECISIONS)
         super().__init__(observation_space, features_dim, normalized_image)
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.convolve: Convolution = convolve_relu
         self._compiled: Any = torch.compile(self._from_parameters) if compile else None
         self._kept: dict[Any, list[Tensor]] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its layers run one by one in float32."""
+        return self._compiled is None and self.dtype == torch.float32
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features [B, F] float32 of images [B, C, H, W]."""
         scale = 1.0 if observations.is_floating_point() else 1 / 255
-        pixels = observations.contiguous(memory_format=torch.channels_last).to(self.dtype)
-        if pixels.dtype == torch.bfloat16 and pixels.device.type == "cpu":
+        pixels = observations.contiguous(memory_format=torch.channels_last)
+        if self.dtype == torch.bfloat16 and pixels.device.type == "cpu":
             warn_of_slow_bf16()
         if self._compiled is not None:
             return self._compiled(pixels, scale).float()
@@ -78,7 +90,7 @@ class RawNatureCNN(NatureCNN):
         *kernels, weight, bias = weights
         convolutions = [module for module in self.cnn if isinstance(module, nn.Conv2d)]
         for layer, kernel, offset in zip(convolutions, kernels[::2], kernels[1::2], strict=True):
-            hidden = functional.conv2d(hidden, kernel, offset, layer.stride).relu_()
+            hidden = self.convolve(hidden, kernel, offset, layer.stride[0])
         return functional.linear(hidden.flatten(1), weight, bias).relu_()
 
 

@@ -14,7 +14,8 @@ from .arguments import check_arguments, check_batch
 from .checkpoint import Saveable
 from .dashboard import describe_run
 from .devices import convolves
-from .engine import FusedEngine, make_engine
+from .engine import FusedEngine, make_engine, pays
+from .engine.convolutions import choose_convolutions
 from .engine.threads import single_thread
 from .events import flush_events, use_cheap_events
 from .masking import mask_size
@@ -80,10 +81,13 @@ class Learning(Saveable, OnPolicyAlgorithm):
         Raises:
             ValueError: for engine="fused" where that can't be.
         """
-        chosen = make_engine(self, total_timesteps - self.num_timesteps)  # type: ignore[arg-type]
+        n_steps = total_timesteps - self.num_timesteps
+        chosen = make_engine(self, n_steps)  # type: ignore[arg-type]
         self._fused = chosen if isinstance(chosen, FusedEngine) else None
         self._recorded = None if isinstance(chosen, str | FusedEngine) else chosen
+        convolutions = choose_convolutions(self, isinstance(chosen, str) and pays(n_steps))  # type: ignore[arg-type]
         description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
+        description += f", {convolutions}" if convolutions else ""
         if self.verbose >= 1 and description != self.engine_description:
             print(f"Engine: {description}")
         self.engine_description = description

@@ -78,7 +78,7 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | Recorded
     check_choice("engine", model.engine, ENGINES)
     if model.engine == "torch":
         return "engine='torch'"
-    if model.engine == "auto" and total_timesteps < PAYS_FROM:
+    if model.engine == "auto" and not pays(total_timesteps):
         return f"{total_timesteps} steps are too few to pay for compiling"
     if model.engine == "auto" and on_gpu(model.device):
         return _recorded(model)
@@ -86,6 +86,11 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | Recorded
     if model.engine == "fused" and isinstance(engine, str):
         raise ValueError(f"engine='fused': {engine}; use engine='auto' or 'torch'")
     return engine
+
+
+def pays(total_timesteps: int) -> bool:
+    """Whether a run is long enough for what it has to compile."""
+    return total_timesteps >= PAYS_FROM
 
 
 def _fused(model: OnPolicy) -> FusedEngine | str:

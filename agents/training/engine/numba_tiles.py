@@ -50,22 +50,22 @@ def multiply_tile(
     signature = types.void(out, i, i, start, i, i, a, i, i, i, b, i, i, i, rows, vectors)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, start, a, b = (_pointer(context, builder, signature, args, j) for j in (0, 3, 6, 10))
+        out, start, a, b = (pointer(context, builder, signature, args, j) for j in (0, 3, 6, 10))
         out_row, start_row, a_row, a_column, b_row, n = (args[j] for j in (2, 5, 8, 9, 12, 13))
         sums = [[cgutils.alloca_once(builder, VECTOR) for _ in range(n_vectors)] for _ in range(n_rows)]
         for r, row in enumerate(sums):
-            value = _splat(builder, builder.load(_at(builder, start, (r, start_row))))
+            value = _splat(builder, builder.load(at(builder, start, (r, start_row))))
             for slot in row:
                 builder.store(value, slot)
         with cgutils.for_range(builder, n) as loop:
             vectors = [_load(builder, b, (loop.index, b_row), (v, LANES)) for v in range(n_vectors)]
             for r, row in enumerate(sums):
-                factor = _splat(builder, builder.load(_at(builder, a, (r, a_row), (loop.index, a_column))))
+                factor = _splat(builder, builder.load(at(builder, a, (r, a_row), (loop.index, a_column))))
                 for slot, vector in zip(row, vectors, strict=True):
                     _accumulate(builder, slot, factor, vector)
         for r, row in enumerate(sums):
             for v, slot in enumerate(row):
-                place = builder.bitcast(_at(builder, out, (r, out_row), (v, LANES)), VECTOR.as_pointer())
+                place = builder.bitcast(at(builder, out, (r, out_row), (v, LANES)), VECTOR.as_pointer())
                 builder.store(builder.load(slot), place, align=4)
         return context.get_dummy_value()
 
@@ -79,12 +79,15 @@ def contract_tile(context, out, out_at, out_row, a, a_at, a_row, a_block, b, b_a
     signature = types.void(out, i, i, a, i, i, i, b, i, i, i, i, rows, columns)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, a, b = (_pointer(context, builder, signature, args, j) for j in (0, 3, 7))
+        out, a, b = (pointer(context, builder, signature, args, j) for j in (0, 3, 7))
         out_row, a_row, a_block, b_row, b_block, n = (args[j] for j in (2, 5, 6, 9, 10, 11))
         zero = ir.Constant(VECTOR, None)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in range(n_rows * n_columns)]
         with cgutils.for_range(builder, n) as loop:
-            block, lane = builder.lshr(loop.index, _int(2)), builder.shl(builder.and_(loop.index, _int(3)), _int(4))
+            block, lane = (
+                builder.lshr(loop.index, integer(2)),
+                builder.shl(builder.and_(loop.index, integer(3)), integer(4)),
+            )
             left = [_load(builder, a, (block, a_block), (r, a_row), (lane, 1)) for r in range(n_rows)]
             right = [_load(builder, b, (block, b_block), (c, b_row), (lane, 1)) for c in range(n_columns)]
             for slot, (x, y) in zip(sums, ((x, y) for x in left for y in right), strict=True):
@@ -95,14 +98,14 @@ def contract_tile(context, out, out_at, out_row, a, a_at, a_row, a_block, b, b_a
             pairs = zip(vectors[::2], vectors[1::2], strict=True)
             vectors = [builder.fadd(*(builder.shuffle_vector(x, y, m) for m in (even, odd))) for x, y in pairs]
         for index in range(len(sums)):
-            place = _at(builder, out, (index // n_columns, out_row), (index % n_columns, 1))
-            builder.store(builder.fadd(builder.load(place), builder.extract_element(vectors[0], _int(index))), place)
+            place = at(builder, out, (index // n_columns, out_row), (index % n_columns, 1))
+            builder.store(builder.fadd(builder.load(place), builder.extract_element(vectors[0], integer(index))), place)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _int(value: Any) -> Any:
+def integer(value: Any) -> Any:
     return ir.IntType(64)(value) if isinstance(value, int) else value
 
 
@@ -110,25 +113,25 @@ def _mask(indices: Any) -> Any:
     return ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(indices))
 
 
-def _pointer(context: Any, builder: Any, signature: Any, args: Any, j: int) -> Any:
+def pointer(context: Any, builder: Any, signature: Any, args: Any, j: int) -> Any:
     """Argument j, an array, at the offset that is argument j + 1."""
     return builder.gep(context.make_array(signature.args[j])(context, builder, args[j]).data, [args[j + 1]])
 
 
-def _at(builder: Any, base: Any, *terms: tuple[Any, Any]) -> Any:
+def at(builder: Any, base: Any, *terms: tuple[Any, Any]) -> Any:
     """The element at a sum of products."""
     for x, y in terms:
-        base = builder.gep(base, [builder.mul(_int(x), _int(y))])
+        base = builder.gep(base, [builder.mul(integer(x), integer(y))])
     return base
 
 
 def _load(builder: Any, base: Any, *terms: tuple[Any, Any]) -> Any:
-    return builder.load(builder.bitcast(_at(builder, base, *terms), VECTOR.as_pointer()), align=4)
+    return builder.load(builder.bitcast(at(builder, base, *terms), VECTOR.as_pointer()), align=4)
 
 
 def _splat(builder: Any, scalar: Any) -> Any:
     undefined = ir.Constant(VECTOR, ir.Undefined)
-    return builder.shuffle_vector(builder.insert_element(undefined, scalar, _int(0)), undefined, _mask([0] * LANES))
+    return builder.shuffle_vector(builder.insert_element(undefined, scalar, integer(0)), undefined, _mask([0] * LANES))
 
 
 def _accumulate(builder: Any, slot: Any, x: Any, y: Any) -> None:
