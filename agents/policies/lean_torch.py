@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import sys
 
-from torch.optim import Optimizer
+import torch
+from torch.optim import Adam, Optimizer
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
@@ -15,7 +18,7 @@ def keep_compiler_out() -> None:
 
     Two methods of `Optimizer` are wrapped so that torch.compile leaves them alone, and import the compiler at their
     first call to learn how; the wrapper remembers on the method what to call, and here that is the method itself. In a
-    process that has loaded the compiler already nothing is changed, and torch's own Adam loads it at its first step.
+    process that has loaded the compiler already nothing is changed.
     """
     if "torch._dynamo" in sys.modules:
         return
@@ -23,6 +26,25 @@ def keep_compiler_out() -> None:
         method = getattr(wrapper, "__wrapped__", None)
         if method is not None and not hasattr(method, "__dynamo_disable"):
             method.__dynamo_disable = method
+
+
+def step_without_compiler(adam: Optimizer) -> None:
+    """adam.step(), whose wrappers would import torch._dynamo to switch gradients off, and call what listens.
+
+    Where something listens, or the optimiser or the way it steps is of another kind, it is `step` itself.
+    """
+    listens = (
+        adam._optimizer_step_pre_hooks
+        or adam._optimizer_step_post_hooks
+        or _global_optimizer_pre_hooks
+        or _global_optimizer_post_hooks
+    )
+    known = type(adam) is Adam and "step" not in vars(adam) and not adam.defaults["differentiable"]
+    if listens or not known or "torch._dynamo" in sys.modules:
+        adam.step()
+    else:
+        with torch.no_grad():
+            inspect.unwrap(Adam.step)(adam)
 
 
 def keep_freed_memory() -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..policies.lean_torch import step_without_compiler
 from ..suggest import check_choice
 from .arguments import check_settings
 
@@ -73,7 +74,7 @@ class GradientStep:
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = checked_norm(gradients, loss)
         nn.utils.clip_grads_with_norm_(self.parameters, self.max_grad_norm or math.inf, norm)
-        self.optimizer.step()
+        step_without_compiler(self.optimizer)
         return {"grad_norm": norm.detach()}
 
 

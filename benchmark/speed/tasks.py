@@ -90,7 +90,7 @@ def _script(project: str, scripts: dict[str, str], only: str = "", **arguments: 
 CONTENDERS: dict[str, Contender] = {
     "sb3 ppo": Contender("stable_baselines3"),
     "ppo": _ours(),
-    "ppo, torch engine": _ours(engine="torch", only="vectors"),
+    "ppo, torch engine": _ours(engine="torch", only="cpu"),
     "ppo, losses by autograd": _ours(engine="fused", only="vectors", lowered=False),
     "ppo, not recorded": _ours(engine="torch", only="cuda"),
     "ppo, bf16": _ours(policy_kwargs={"precision": "bf16"}, only="images", goal=(2.5, 3.3)),

@@ -49,11 +49,12 @@ def test_threads_come_back_after_an_error() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_fused_run_loads_no_compiler() -> None:
+@pytest.mark.parametrize("engine", ["fused", "torch"])
+def test_training_loads_no_compiler(engine: str) -> None:
     code = (
         "import sys, agents, envs\n"
         "env = envs.make_vec('CartPole-v1', 2, seed=0)\n"
-        "model = agents.PPO('MlpPolicy', env, n_steps=16, batch_size=16, engine='fused', device='cpu')\n"
+        f"model = agents.PPO('MlpPolicy', env, n_steps=16, batch_size=16, engine={engine!r}, device='cpu')\n"
         "model.learn(32)\n"
         "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )
