@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -50,12 +51,13 @@ def test_threads_come_back_after_an_error() -> None:
 
 
 @pytest.mark.parametrize("engine", ["fused", "torch"])
-def test_training_loads_no_compiler(engine: str) -> None:
+def test_training_saving_and_loading_load_no_compiler(engine: str, tmp_path: Path) -> None:
     code = (
         "import sys, agents, envs\n"
         "env = envs.make_vec('CartPole-v1', 2, seed=0)\n"
         f"model = agents.PPO('MlpPolicy', env, n_steps=16, batch_size=16, engine={engine!r}, device='cpu')\n"
-        "model.learn(32)\n"
+        f"model.learn(32).save({str(tmp_path / 'model.zip')!r})\n"
+        f"agents.PPO.load({str(tmp_path / 'model.zip')!r}, env).learn(32)\n"
         "print([name for name in ('torch._dynamo', 'sympy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
