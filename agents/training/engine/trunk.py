@@ -8,6 +8,7 @@ import numpy as np
 
 from ...suggest import check_choice
 from .flat import FlatParameters
+from .lean_numba import import_numba
 from .mlp import MlpSpec
 
 EXECUTORS = ("auto", "numba", "numpy")
@@ -57,7 +58,7 @@ def executor_named(executor: str) -> str:
     if executor != "auto":
         return executor
     try:
-        import numba  # noqa: F401
+        import_numba()
     except ImportError:  # absent, or not made for this NumPy
         return "numpy"
     return "numba"

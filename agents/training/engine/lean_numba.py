@@ -1,0 +1,28 @@
+"""What Numba does at a cost that nobody asked for: loading SciPy's linear algebra."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+
+def import_numba() -> None:
+    """Import Numba without scipy.linalg, which takes a third of a second; what compiles a product of matrices loads it.
+
+    Numba's arithmetic of arrays loads it at once, only to know that it is there: that is what SciPy's presence says.
+
+    Raises:
+        ImportError: where Numba is absent, or not made for this NumPy.
+    """
+    import numba  # noqa: F401
+    from numba.np import linalg
+
+    ensure = getattr(linalg, "ensure_blas", None)
+    if ensure is None or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        from numba.np import arraymath
+    finally:
+        linalg.ensure_blas = ensure
+    arraymath.ensure_blas = ensure
