@@ -111,7 +111,7 @@ def readme_table(rows: Sequence[Row]) -> str:
             continue
         sb3, ppo = own.pop("sb3 ppo"), own.pop("ppo")
         name = f"{settings.env}, {settings.n_envs} x {settings.settings['n_steps']}"
-        cells = [f"{float(sb3['cpu']):.0f}", f"{float(ppo['cpu']):.1f}", f"{float(ppo['ratio']):.1f}x"]
+        cells = [f"{float(sb3['cpu']):.0f}", f"{float(ppo['cpu']):.4g}", f"{float(ppo['ratio']):.1f}x"]
         for ours in (True, False):
             found = ratios(list(own.values()), ours=ours)
             cells.append("; ".join(f"{label(other)} {by_task[task]:.1f}x" for other, by_task in found.items()))

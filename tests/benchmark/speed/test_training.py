@@ -54,7 +54,7 @@ def test_the_readmes_table_stands_between_its_marks(tmp_path: Path) -> None:
     page.write_text(f"before\n{report.MARKS[0]}\nold\n{report.MARKS[1]}\nafter\n")
     report.update_readme(summary("cartpole-32", {"sb3 ppo": turns(150), "ppo": turns(15)}, {}), page)
     text = page.read_text()
-    assert "| CartPole-v1, 8 x 32 | 150 | 15.0 | 10.0x |" in text
+    assert "| CartPole-v1, 8 x 32 | 150 | 15 | 10.0x |" in text
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
 
 
