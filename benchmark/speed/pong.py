@@ -3,7 +3,8 @@
 Trains by `train.py` with the settings that a user gets, a run per precision, where its folder does not exist yet; then
 reads the monitor files of all runs there are. Hours each: a run in progress can be looked at with `--train` left empty.
 
-Writes results/speed/pong.csv (mean training return of the last 100 games, every 25 games) and a figure.
+Writes results/speed/pong.csv (mean training return of the last 100 games, every 25 games; what was not read again stays)
+and a figure.
 """
 
 from __future__ import annotations
@@ -48,10 +49,9 @@ def draw(rows: Sequence[tables.Row], path: Path) -> None:
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for precision in PRECISIONS:
+    for precision in dict.fromkeys(row["precision"] for row in rows):
         own = [row for row in rows if row["precision"] == precision]
-        if own:
-            axes.plot([int(row["steps"]) for row in own], [float(row["return"]) for row in own], label=precision)
+        axes.plot([int(row["steps"]) for row in own], [float(row["return"]) for row in own], label=precision)
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xlabel("environment steps (4 frames each)")
     axes.set_ylabel(f"training return, last {WINDOW} games")
@@ -81,6 +81,9 @@ def main(arguments: list[str]) -> int:
         above = next((row["steps"] for row in own if float(row["return"]) > 0), None)
         crossed = f"above 0 from step {above:,}" if above else "not above 0 yet"
         print(f"{precision}: {own[-1]['return']} at step {own[-1]['steps']:,}; {crossed}")
-    tables.write(args.output / "pong.csv", COLUMNS, rows)
+    table = args.output / "pong.csv"
+    anew = {row["precision"] for row in rows}
+    rows = [row for row in tables.read(table) if row["precision"] not in anew] + rows
+    tables.write(table, COLUMNS, rows)
     draw(rows, args.output / "pong.png")
     return 0

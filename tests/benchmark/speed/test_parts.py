@@ -42,8 +42,12 @@ def test_curves_of_pong_come_from_the_monitor_files(tmp_path: Path, capsys: pyte
     assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 1
     for env in range(2):
         monitor(runs / "fp32" / "ppo" / f"{pong.ENV}_1" / f"{env}.monitor.csv", [-20.0] * 50 + [20.0] * 50, 10, env / 2)
+    earlier = {"precision": "of an earlier version", "seed": 0, "steps": 7, "return": "-21.00"}
+    stale = {"precision": "fp32", "seed": 0, "steps": 8, "return": "-21.00"}
+    tables.write(tmp_path / "pong.csv", pong.COLUMNS, [earlier, stale])
     assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 0
     rows = [(row["precision"], int(row["steps"]), float(row["return"])) for row in tables.read(tmp_path / "pong.csv")]
-    assert rows == [("fp32", 1000 + 250 * i, -20.0 + 10 * i) for i in range(5)]
+    assert rows[0] == ("of an earlier version", 7, -21.0)
+    assert rows[1:] == [("fp32", 1000 + 250 * i, -20.0 + 10 * i) for i in range(5)]
     assert "above 0 from step 1,750" in capsys.readouterr().out
     assert (tmp_path / "pong.png").stat().st_size > 1000
