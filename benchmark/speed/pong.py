@@ -3,8 +3,8 @@
 Trains by `train.py` with the settings that a user gets, a run per precision, where its folder does not exist yet; then
 reads the monitor files of all runs there are. Hours each: a run in progress can be looked at with `--train` left empty.
 
-Writes results/speed/pong.csv (mean training return of the last 100 games, every 25 games; what was not read again stays)
-and a figure.
+Writes results/speed/pong.csv (mean training return of the last 100 games, every 25 games; what was not measured anew
+stays in it) and a figure.
 """
 
 from __future__ import annotations
