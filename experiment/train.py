@@ -64,8 +64,9 @@ def print_protocol(rules: dict[str, Any]) -> None:
 def set_threads(config: RunConfig) -> None:
     """One torch thread unless more are asked for.
 
-    On the small matrices of an MLP threads wait for each other, 3 to 20 times slower. For NatureCNN on Pong two threads
-    took 9.4 s where one took 12.0 s on an idle two-core machine, at 1.5 times its CPU time, and 28.8 s on a busy one.
+    On the small matrices of an MLP threads wait for each other, 3 to 20 times slower. By torch's convolutions NatureCNN
+    took 9.4 s on Pong with two threads where one took 12.0 s on an idle two-core machine, at 1.5 times its CPU time,
+    and 28.8 s on a busy one; one thread has convolutions that take less (`agents/training/engine/winograd.py`).
     """
     import torch
 

@@ -2,7 +2,7 @@
 
 A stride s is a convolution with stride 1 of s s times the channels, so a kernel of k s x k s pixels has k x k taps,
 2 x 2 or 3 x 3. Its outputs are made in tiles of m x m, m = 5 - k, each from 4 x 4 inputs: with both transformed, 16
-products of a tile's channels by matrices stand for k k m m of them (2.25 times fewer):
+products of a tile's channels by matrices stand for k k m m of them, 2.25 times as many:
 
     outputs = A^T [U * (B^T inputs B)] A,  U = G kernel G^T                      (Lavin & Gray 2016, arXiv 1509.09308)
 
