@@ -25,11 +25,12 @@ from .numba_winograd import (
 TOGETHER = 8  # images whose tiles are multiplied at a time: so many that they stay in the cache
 FEW = 32  # images for which it does not pay to transform the kernel
 
-#: G of taps of k pixels: the kernel at the points 0, 1, -1 and infinity.
+#: G of taps of k pixels, the kernel at the points 0, 1, -1 and infinity; and what it is on both sides, [16, k k].
 G = {
     2: torch.tensor([[1, 0], [0.5, 0.5], [0.5, -0.5], [0, 1]]),
     3: torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
 }
+BOTH_SIDES = {taps: torch.kron(g, g) for taps, g in G.items()}
 
 
 def winograd_relu(images: Tensor, kernel: Tensor, bias: Tensor, stride: int) -> Tensor:
@@ -128,15 +129,14 @@ def _matrices(kernel: Tensor, stride: int) -> Tensor:
     features, channels, size, _ = kernel.shape
     taps = size // stride
     split = kernel.detach().reshape(features, channels, taps, stride, taps, stride).permute(2, 4, 3, 5, 1, 0)
-    squares = torch.kron(G[taps], G[taps])
-    return (squares @ split.reshape(taps * taps, -1)).view(SIDE * SIDE, -1, features)
+    return (BOTH_SIDES[taps] @ split.reshape(taps * taps, -1)).view(SIDE * SIDE, -1, features)
 
 
 def _kernel(matrices: Tensor, kernel: Tensor, stride: int) -> Tensor:
     """The transposed map: [O, C, K, K] from [16, s s C, O]."""
     features, channels, size, _ = kernel.shape
     taps = size // stride
-    split = torch.kron(G[taps], G[taps]).T @ matrices.view(SIDE * SIDE, -1)
+    split = BOTH_SIDES[taps].T @ matrices.view(SIDE * SIDE, -1)
     ordered = split.view(taps, taps, stride, stride, channels, features).permute(5, 4, 0, 2, 1, 3)
     return ordered.reshape(kernel.shape).contiguous(memory_format=torch.channels_last)
 
