@@ -68,7 +68,7 @@ class _WinogradRelu(torch.autograd.Function):
             torch.bmm(inputs, matrices, out=products)
             tiles_to_outputs(rooms.products, offset, results, first, n, shape)
         ctx.save_for_backward(images, kernel, bias, outputs)
-        ctx.stride = stride
+        ctx.stride, ctx.matrices = stride, matrices
         return outputs
 
     @staticmethod
@@ -77,8 +77,7 @@ class _WinogradRelu(torch.autograd.Function):
         wanted = ctx.needs_input_grad[0]
         if torch.is_grad_enabled():  # these derivatives are to be differentiated themselves
             return *_differentiable(images, kernel, bias, outputs, d_outputs, ctx.stride, wanted), None
-        shape = _shape(images, kernel, ctx.stride)
-        matrices = _matrices(kernel, ctx.stride)
+        shape, matrices = _shape(images, kernel, ctx.stride), ctx.matrices
         d_images = torch.empty_like(images, memory_format=torch.channels_last) if wanted else None
         d_matrices, d_bias, transposed = torch.zeros_like(matrices), torch.zeros_like(bias), matrices.mT
         d_outputs = d_outputs.contiguous(memory_format=torch.channels_last)
