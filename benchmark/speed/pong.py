@@ -1,6 +1,6 @@
 """Does the convolutional path learn Pong, in float32 and in bfloat16? python -m benchmark speed pong
 
-Trains by `train.py` with the settings that a user gets, a run per precision, where its folder does not exist yet; then
+Trains by `train.py` with the settings that a user gets, a run per precision and seed, where there is none yet; then
 reads the monitor files of all runs there are. Hours each: a run in progress can be looked at with `--train` left empty.
 
 Writes results/speed/pong.csv (mean training return of the last 100 games, every 25 games; what was not measured anew
@@ -10,6 +10,7 @@ stays in it) and a figure.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,40 +19,53 @@ from pathlib import Path
 from . import tables
 
 RESULTS = Path("results/speed")
-ENV, STEPS, SEED = "PongNoFrameskip-v4", 2_000_000, 0
+ENV, STEPS = "PongNoFrameskip-v4", 2_000_000
 PRECISIONS = {"fp32": [], "bf16": ["-params", "policy_kwargs:dict(precision='bf16')"]}  # arguments of train.py
 WINDOW, EVERY = 100, 25  # games
 COLUMNS = ("precision", "seed", "steps", "return")
 
 
-def train(precision: str, folder: Path) -> None:
+def runs(precision: str, folder: Path) -> dict[int, Path]:
+    """The runs in folder/precision by their seeds."""
+    found = (folder / precision / "ppo").glob(f"{ENV}_*")
+    return {json.loads((run / "run.json").read_text())["config"]["seed"]: run for run in sorted(found)}
+
+
+def train(precision: str, seed: int, folder: Path) -> None:
     """A run of train.py in folder/precision."""
-    command = [sys.executable, "train.py", "--algo", "ppo", "--env", ENV, "-n", str(STEPS), "--seed", str(SEED)]
+    command = [sys.executable, "train.py", "--algo", "ppo", "--env", ENV, "-n", str(STEPS), "--seed", str(seed)]
     command += ["--eval-freq", "-1", "--log-folder", str(folder / precision), *PRECISIONS[precision]]
     subprocess.run(command, check=True)
 
 
-def curve(precision: str, folder: Path) -> Iterator[tables.Row]:
-    """Steps and mean returns of the runs in folder/precision."""
+def curve(precision: str, seed: int, run: Path) -> Iterator[tables.Row]:
+    """Steps and mean returns of a run."""
     from experiment.learning_curve import moving_mean, read_monitors
 
-    for run in sorted((folder / precision / "ppo").glob(f"{ENV}_*")):
-        steps, returns = read_monitors(run.glob("*.monitor.csv"))
-        if len(returns) >= WINDOW:
-            for at, mean in zip(steps[WINDOW - 1 :: EVERY], moving_mean(returns, WINDOW)[::EVERY], strict=True):
-                yield {"precision": precision, "seed": SEED, "steps": int(at), "return": f"{mean:.2f}"}
+    steps, returns = read_monitors(run.glob("*.monitor.csv"))
+    if len(returns) >= WINDOW:
+        for at, mean in zip(steps[WINDOW - 1 :: EVERY], moving_mean(returns, WINDOW)[::EVERY], strict=True):
+            yield {"precision": precision, "seed": str(seed), "steps": int(at), "return": f"{mean:.2f}"}
+
+
+def curves(rows: Sequence[tables.Row]) -> dict[tuple[str, str], list[tables.Row]]:
+    """Rows by precision and seed."""
+    by_run: dict[tuple[str, str], list[tables.Row]] = {}
+    for row in rows:
+        by_run.setdefault((row["precision"], row["seed"]), []).append(row)
+    return by_run
 
 
 def draw(rows: Sequence[tables.Row], path: Path) -> None:
-    """A line per precision."""
+    """A line per run."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.subplots()
-    for precision in dict.fromkeys(row["precision"] for row in rows):
-        own = [row for row in rows if row["precision"] == precision]
-        axes.plot([int(row["steps"]) for row in own], [float(row["return"]) for row in own], label=precision)
+    for (precision, seed), own in curves(rows).items():
+        label = f"{precision}, seed {seed}"
+        axes.plot([int(row["steps"]) for row in own], [float(row["return"]) for row in own], label=label)
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xlabel("environment steps (4 frames each)")
     axes.set_ylabel(f"training return, last {WINDOW} games")
@@ -66,24 +80,27 @@ def main(arguments: list[str]) -> int:
     """Train what is asked for and missing, then table and figure of all."""
     parser = argparse.ArgumentParser(prog="python -m benchmark speed pong", description=__doc__)
     parser.add_argument("--train", nargs="*", choices=PRECISIONS, default=["fp32"], help="default: fp32")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], help="default: 0 1")
     parser.add_argument("--folder", type=Path, default=Path("logs/pong"), help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=RESULTS)
     args = parser.parse_args(arguments)
     for precision in args.train:
-        if not (args.folder / precision).exists():
-            train(precision, args.folder)
-    rows = [row for precision in PRECISIONS for row in curve(precision, args.folder)]
+        for seed in args.seeds:
+            if seed not in runs(precision, args.folder):
+                train(precision, seed, args.folder)
+    found = [(precision, *run) for precision in PRECISIONS for run in runs(precision, args.folder).items()]
+    rows = [row for run in found for row in curve(*run)]
     if not rows:
         print(f"{args.folder}: no run with {WINDOW} games yet")
         return 1
-    for precision in dict.fromkeys(row["precision"] for row in rows):
-        own = [row for row in rows if row["precision"] == precision]
+    measured = curves(rows)
+    for (precision, seed), own in measured.items():
         above = next((row["steps"] for row in own if float(row["return"]) > 0), None)
         crossed = f"above 0 from step {above:,}" if above else "not above 0 yet"
-        print(f"{precision}: {own[-1]['return']} at step {own[-1]['steps']:,}; {crossed}")
+        print(f"{precision}, seed {seed}: {own[-1]['return']} at step {own[-1]['steps']:,}; {crossed}")
     table = args.output / "pong.csv"
-    anew = {row["precision"] for row in rows}
-    rows = [row for row in tables.read(table) if row["precision"] not in anew] + rows
+    earlier = curves(tables.read(table))
+    rows = [row for run, own in earlier.items() if run not in measured for row in own] + rows
     tables.write(table, COLUMNS, rows)
     draw(rows, args.output / "pong.png")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,14 +41,20 @@ def monitor(path: Path, returns: list[float], length: int, delay: float) -> None
 def test_curves_of_pong_come_from_the_monitor_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
     assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 1
-    for env in range(2):
-        monitor(runs / "fp32" / "ppo" / f"{pong.ENV}_1" / f"{env}.monitor.csv", [-20.0] * 50 + [20.0] * 50, 10, env / 2)
+    for seed in range(2):
+        run = runs / "fp32" / "ppo" / f"{pong.ENV}_{seed + 1}"
+        for env in range(2):
+            monitor(run / f"{env}.monitor.csv", [-20.0] * 50 + [20.0 - 30 * seed] * 50, 10, env / 2)
+        (run / "run.json").write_text(json.dumps({"config": {"seed": seed}}))
     earlier = {"precision": "of an earlier version", "seed": 0, "steps": 7, "return": "-21.00"}
     stale = {"precision": "fp32", "seed": 0, "steps": 8, "return": "-21.00"}
     tables.write(tmp_path / "pong.csv", pong.COLUMNS, [earlier, stale])
     assert pong.main(["--train", "--folder", str(runs), "--output", str(tmp_path)]) == 0
-    rows = [(row["precision"], int(row["steps"]), float(row["return"])) for row in tables.read(tmp_path / "pong.csv")]
-    assert rows[0] == ("of an earlier version", 7, -21.0)
-    assert rows[1:] == [("fp32", 1000 + 250 * i, -20.0 + 10 * i) for i in range(5)]
-    assert "above 0 from step 1,750" in capsys.readouterr().out
+    rows = [tuple(row.values()) for row in tables.read(tmp_path / "pong.csv")]
+    assert rows[0] == ("of an earlier version", "0", "7", "-21.00")
+    assert rows[1:6] == [("fp32", "0", f"{1000 + 250 * i}", f"{-20 + 10 * i:.2f}") for i in range(5)]
+    assert rows[6:] == [("fp32", "1", f"{1000 + 250 * i}", f"{-20 + 2.5 * i:.2f}") for i in range(5)]
+    said = capsys.readouterr().out
+    assert "seed 0: 20.00 at step 2,000; above 0 from step 1,750" in said
+    assert "seed 1: -10.00 at step 2,000; not above 0 yet" in said
     assert (tmp_path / "pong.png").stat().st_size > 1000
