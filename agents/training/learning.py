@@ -76,16 +76,18 @@ class Learning(Saveable, OnPolicyAlgorithm):
         return self.__dict__ | {"_fused": None, "_recorded": None}
 
     def choose_engine(self, total_timesteps: int) -> None:
-        """The engine for a `learn` of so many steps, said once.
+        """The engine for a run of so many steps, said once.
+
+        Steps before a continued `learn` count too, so that its arithmetic is that of the unbroken run.
 
         Raises:
             ValueError: for engine="fused" where that can't be.
         """
-        n_steps = total_timesteps - self.num_timesteps
-        chosen = make_engine(self, n_steps)  # type: ignore[arg-type]
+        chosen = make_engine(self, total_timesteps)  # type: ignore[arg-type]
         self._fused = chosen if isinstance(chosen, FusedEngine) else None
         self._recorded = None if isinstance(chosen, str | FusedEngine) else chosen
-        convolutions = choose_convolutions(self, isinstance(chosen, str) and pays(n_steps))  # type: ignore[arg-type]
+        in_torch = isinstance(chosen, str) and pays(total_timesteps)
+        convolutions = choose_convolutions(self, in_torch)  # type: ignore[arg-type]
         description = f"torch ({chosen})" if isinstance(chosen, str) else chosen.description
         description += f", {convolutions}" if convolutions else ""
         if self.verbose >= 1 and description != self.engine_description:

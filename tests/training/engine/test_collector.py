@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 import envs
 from agents import PPO, SPMA
 from agents.training.advantages import generalized_advantages
-from agents.training.engine import FusedEngine, make_engine
+from agents.training.engine import PAYS_FROM, FusedEngine, make_engine
 from agents.training.engine.collector import listens
 
 SMALL: dict[str, Any] = {"n_steps": 24, "batch_size": 12, "n_epochs": 2, "seed": 0, "device": "cpu"}
@@ -187,6 +187,15 @@ def test_auto_waits_until_a_run_is_long_enough() -> None:
     model = PPO("MlpPolicy", "CartPole-v1", **SMALL)
     assert isinstance(make_engine(model, 10**6), FusedEngine)
     assert "too few" in str(make_engine(model, 1000))
+
+
+def test_a_continued_run_keeps_the_engine_of_the_unbroken_one() -> None:
+    model = PPO("MlpPolicy", "CartPole-v1", **SMALL)
+    model.learn(24)
+    assert model._fused is None
+    model.num_timesteps = PAYS_FROM - 12
+    model.learn(12, reset_num_timesteps=False)
+    assert model._fused is not None
 
 
 def test_a_later_learn_goes_on_with_the_same_engine_unless_something_was_replaced() -> None:
