@@ -11,7 +11,7 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
-from .backends.arrays import Observations, StepArrays, array_step
+from .backends.arrays import KeepsInfos, Observations, StepArrays, steps_by_arrays
 from .compiled import load_kernel
 from .state import StatefulNormalizer
 
@@ -20,7 +20,7 @@ class NonFiniteError(ValueError, FloatingPointError):
     """A NaN or an infinity from an environment: a bad value to whoever passes it on, a numerical fault to a run."""
 
 
-class VecNormalize(StatefulNormalizer):
+class VecNormalize(KeepsInfos, StatefulNormalizer):
     """Observations (o - mean) / sqrt(var + eps), rewards r / sqrt(var of the discounted return + eps), both clipped.
 
     Constructor, statistics and numbers are those of SB3's class, by `step` and by `step_arrays` alike; any VecEnv can
@@ -56,7 +56,7 @@ class VecNormalize(StatefulNormalizer):
 
     def step_arrays(self, actions: np.ndarray) -> StepArrays:
         """One step of all environments; see `StepArrays`. Last observations are normalised as the others are."""
-        step = array_step(self.venv, actions)
+        step = self._inner_step(actions)
         self.old_obs, self.old_reward = step.observations, step.rewards
         observations, rewards = self._normalize(step.observations, step.rewards)
         final = observations
@@ -65,6 +65,17 @@ class VecNormalize(StatefulNormalizer):
             final = self._normalized(step.final_observations)
             self.returns[ended] = 0
         return StepArrays(observations, rewards, step.terminated, step.truncated, final, *step[5:])
+
+    def step_infos(self, step: StepArrays) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken, with the last observations of `step`."""
+        if steps_by_arrays(type(self.venv)):
+            return self.venv.step_infos(step)  # type: ignore[attr-defined]
+        return super().step_infos(step)
+
+    def _inner_step(self, actions: np.ndarray) -> StepArrays:
+        if steps_by_arrays(type(self.venv)):
+            return self.venv.step_arrays(actions)  # type: ignore[attr-defined]
+        return self._step_by_infos(self.venv, actions)
 
     def _normalize(self, observations: Any, rewards: np.ndarray) -> tuple[Any, np.ndarray]:
         """Update the statistics, then normalise by them: in one compiled call where possible, else by NumPy."""

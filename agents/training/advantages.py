@@ -22,7 +22,7 @@ def generalized_advantages(
     deltas = rewards + gamma * np.where(terminated, 0.0, next_values) - values
     decay = gamma * gae_lambda * ~ended
     columns = zip(deltas.T.tolist(), decay.T.tolist(), strict=True)
-    return np.array([_discounted_sums(*column) for column in columns], np.float32).T
+    return np.ascontiguousarray(np.array([_discounted_sums(*column) for column in columns], np.float32).T)
 
 
 def _discounted_sums(deltas: list[float], decay: list[float]) -> list[float]:

@@ -245,7 +245,9 @@ class Algorithm(Learning):
     def _check_composition(self) -> None:
         """Try objective and regulariser on the head once, so that what does not go together is refused at once."""
         policy = self.policy.head(torch.zeros(2, self.policy.head.param_size, device=self.device))
-        self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))
+        loss = self._objective(policy, policy, policy.mode, torch.zeros(2, device=self.device))
+        if self.target_kl is not None and self.step != "trust_region" and "approx_kl" not in loss.metrics:
+            raise ValueError(f"target_kl={self.target_kl}: the objective has no metric 'approx_kl' to compare with it")
         if self.step == "trust_region":
             kl_divergence(policy, policy)
         if self._regularizer is not None:

@@ -94,5 +94,10 @@ class Learning(Saveable, OnPolicyAlgorithm):
             print(f"Engine: {description}")
         self.engine_description = description
 
+    def renew_engine(self) -> None:
+        """Choose again, since a callback may have changed something that the engine was not made for."""
+        if self._fused is not None or self._recorded is not None:
+            self.choose_engine(self._total_timesteps)
+
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
         self._current_progress_remaining = max(1.0 - num_timesteps / total_timesteps, 0.0)

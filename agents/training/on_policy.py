@@ -19,8 +19,9 @@ from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .devices import to_host
 from .diagnostics import detailed_diagnostics
+from .engine.collector import listens
 from .masking import action_masks
-from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, Transition, rows_of
+from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, rows_of
 from .updates import Evaluation, Means, make_update
 
 
@@ -32,25 +33,28 @@ class OnPolicy(Algorithm):
     ) -> bool:
         """Fill the buffer with n_rollout_steps of each environment; False if a callback stopped training."""
         assert self._last_obs is not None, "no previous observation"
+        rollout_buffer.reset()
+        callback.on_rollout_start()
+        if listens(callback):
+            self.renew_engine()
         if self._fused is not None:
             return self._fused.collect(self, env, callback, rollout_buffer, n_rollout_steps)
         self.policy.set_training_mode(False)
-        rollout_buffer.reset()
-        callback.on_rollout_start()
         take_step = Stepper(env)
         act = self._act if self._recorded is None else self._recorded.act
         with acting(self.policy):
             for n_steps in range(n_rollout_steps):
                 masks = None if rollout_buffer.masks is None else action_masks(env)
                 actions, behaviour, values = act(rollout_buffer.observe(self._last_obs), masks)
-                transition = take_step(self._clipped(actions))
+                clipped_actions = self._clipped(actions)
+                transition = take_step(clipped_actions)
                 new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
-                infos = transition.step_infos()
+                infos = take_step.infos(transition)
                 self.num_timesteps += env.num_envs
                 callback.update_locals(locals())
                 if not callback.on_step():
                     return False
-                self.record_episodes(transition)
+                self._update_info_buffer(infos, dones)
                 rollout_buffer.actions[n_steps] = actions.reshape(rollout_buffer.actions[n_steps].shape)
                 rollout_buffer.values[n_steps] = values
                 if rollout_buffer.masks is not None:
@@ -72,13 +76,6 @@ class OnPolicy(Algorithm):
         with torch.no_grad():
             return to_host(*self.policy.act(obs_as_tensor(observations, self.device), valid))
 
-    def record_episodes(self, transition: Transition) -> None:
-        """Note the episodes that ended, for `rollout/ep_rew_mean` and its like."""
-        if transition.infos is not None:
-            self._update_info_buffer(transition.infos, transition.dones)
-        elif len(transition.episode_returns):
-            self.ep_info_buffer.extend(transition.episodes())  # type: ignore[union-attr]
-
     def _clipped(self, actions: np.ndarray) -> np.ndarray:
         """Actions within the bounds of a Box; the buffer keeps the unclipped ones, whose log-probability is exact."""
         if isinstance(self.action_space, spaces.Box):
@@ -90,7 +87,10 @@ class OnPolicy(Algorithm):
             return self.policy.predict_values(obs_as_tensor(observations, self.device)).flatten().cpu().numpy()
 
     def compute_advantages(self, buffer: RolloutBuffer, last_values: np.ndarray) -> None:
-        """Rewards (with the coupled penalty) to advantages and value targets; last_values [N] of the next states."""
+        """Rewards (with the coupled penalty) to advantages and value targets; last_values [N] of the next states.
+
+        `train` takes them from the buffer, so a callback's `on_rollout_end` may change them, or call this again.
+        """
         self._move_scalars(self.update_scheduled, self._updates_remaining())  # reg_coef is in the rewards
         self._add_reference(buffer)
         going_on = ~buffer.truncated
@@ -102,8 +102,11 @@ class OnPolicy(Algorithm):
             rewards, buffer.values, buffer.next_values, buffer.terminated, ended, self.gamma, self.gae_lambda
         )
         buffer.returns = buffer.advantages + buffer.values
-        buffer.policy_advantages = self._policy_advantages(buffer)
-        buffer.seal()
+
+    def close_rollout(self) -> None:
+        """What the policy learns from, by the advantages as they are now; then all goes to the device."""
+        self.rollout_buffer.policy_advantages = self._policy_advantages(self.rollout_buffer)
+        self.rollout_buffer.seal()
 
     def _add_reference(self, buffer: RolloutBuffer) -> None:
         """The reference policy's parameters at each state, where it is a network: frozen for the whole update."""
@@ -141,8 +144,8 @@ class OnPolicy(Algorithm):
 
     def train(self) -> None:
         """One update from the rollout."""
-        if self._fused is not None and self._fused.is_outdated(self):
-            self.choose_engine(self._total_timesteps)
+        self.close_rollout()
+        self.renew_engine()
         if self._fused is None:  # its layers have no modes, and SB3's walk through the modules takes its time
             self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Minibatch(NamedTuple):
 class Transition(NamedTuple):
     """One step of N environments with same-step resets: the tuple that `VecEnv.step_arrays` of envs returns, and infos.
 
-    `infos` are SB3's, where the step was taken through SB3's interface; `step_infos` makes them elsewhere.
+    `infos` are there where the step was taken through SB3's interface; see `Stepper.infos`.
     """
 
     observations: Observations  # [N, ...] the next observations to act on
@@ -49,20 +50,6 @@ class Transition(NamedTuple):
     def dones(self) -> np.ndarray:
         """[N] bool, where an episode ended."""
         return self.terminated | self.truncated
-
-    def step_infos(self) -> list[dict[str, Any]]:
-        """An info per environment for callbacks, with the `episode` that ended there."""
-        if self.infos is not None:
-            return self.infos
-        infos: list[dict[str, Any]] = [{} for _ in self.rewards]
-        for row, record in zip(self.episode_rows.tolist(), self.episodes(), strict=True):
-            infos[row]["episode"] = record
-        return infos
-
-    def episodes(self) -> list[dict[str, Any]]:
-        """SB3's records of the episodes that ended."""
-        ends = zip(self.episode_returns.tolist(), self.episode_lengths.tolist(), strict=True)
-        return [{"r": ret, "l": length} for ret, length in ends]
 
 
 class RolloutBuffer:
@@ -204,20 +191,24 @@ def take(column: TensorObservations | None, rows: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class Stepper:
-    """One step of a VecEnv: by arrays where the environment offers `step_arrays`, else through SB3's `step`."""
+    """One step of a VecEnv: by arrays where it offers `step_arrays` and `step_infos`, else through SB3's `step`."""
 
     env: VecEnv
 
     @property
     def by_arrays(self) -> bool:
-        """Whether the fast path is there; asked of the class, since SB3's wrappers pass attributes through."""
-        return hasattr(type(self.env), "step_arrays")
+        """Whether the fast path is there."""
+        return steps_by_arrays(type(self.env))
 
     def __call__(self, actions: np.ndarray) -> Transition:
         """The transition, with infos where they came with it."""
         if not self.by_arrays:
             return self._by_infos(actions)
         return Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
+
+    def infos(self, step: Transition) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken; made here where it was taken by arrays."""
+        return self.env.step_infos(step) if step.infos is None else step.infos  # type: ignore[attr-defined]
 
     def _by_infos(self, actions: np.ndarray) -> Transition:
         observations, rewards, dones, infos = self.env.step(actions)
@@ -233,6 +224,16 @@ class Stepper:
         returns, lengths = (np.array([infos[row]["episode"][key] for row in rows]) for key in ("r", "l"))
         episodes = returns, lengths, np.array(rows, np.int64)
         return Transition(observations, rewards, dones & ~truncated, truncated, final, *episodes, infos)  # type: ignore[arg-type]
+
+
+@cache
+def steps_by_arrays(kind: type[VecEnv]) -> bool:
+    """Whether a class of VecEnvs steps by arrays; not if a subclass only has a `step_wait` of its own.
+
+    Asked of the class, since SB3's wrappers pass attributes of the environment inside them through.
+    """
+    stepping = next(cls for cls in kind.__mro__ if {"step_arrays", "step_wait"} & vars(cls).keys())
+    return "step_arrays" in vars(stepping) and hasattr(kind, "step_infos")
 
 
 def _copy(observations: Observations) -> Observations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,28 +49,51 @@ class ArrayStepping:
     def _last_infos(self) -> list[dict[str, Any]]:
         """New info dictionaries of the last `step_arrays`, with `episode` where one was recorded."""
 
+    def step_infos(self, step: StepArrays) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken, with `terminal_observation` and `TimeLimit.truncated`."""
+        return completed(self._last_infos(), step)
+
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`."""
         self.actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:
-        """SB3's (observations, rewards, dones, infos), with `terminal_observation` and `TimeLimit.truncated`."""
+        """SB3's (observations, rewards, dones, infos)."""
         step = self.step_arrays(self.actions)
-        dones = step.terminated | step.truncated
-        infos = self._last_infos()
-        for info, truncated in zip(infos, step.truncated.tolist(), strict=True):
-            info["TimeLimit.truncated"] = truncated
-        for row in np.flatnonzero(dones).tolist():
-            infos[row]["terminal_observation"] = row_of(step.final_observations, row)
-        return step.observations, step.rewards, dones, infos
+        return step.observations, step.rewards, step.terminated | step.truncated, self.step_infos(step)
 
 
-def array_step(venv: VecEnv, actions: np.ndarray) -> StepArrays:
-    """The array step of any VecEnv: its own, or the same arrays from SB3's `step`."""
-    # Asked of the class: SB3's wrappers pass attribute look-ups through to the environment inside them.
-    if hasattr(type(venv), "step_arrays"):
-        return venv.step_arrays(actions)  # type: ignore[attr-defined]
-    return arrays_from_infos(*venv.step(actions))
+class KeepsInfos:
+    """The array step where there is SB3's `step` alone."""
+
+    _infos: list[dict[str, Any]]  # of the last step
+
+    def _step_by_infos(self, venv: VecEnv, actions: np.ndarray) -> StepArrays:
+        observations, rewards, dones, self._infos = venv.step(actions)
+        return arrays_from_infos(observations, rewards, dones, self._infos)
+
+    def step_infos(self, step: StepArrays) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken, with the last observations of `step`."""
+        return completed(self._infos, step)
+
+
+@cache
+def steps_by_arrays(kind: type[VecEnv]) -> bool:
+    """Whether a class of VecEnvs has `step_arrays` and `step_infos`; not if a subclass only steps in its own way.
+
+    Asked of the class: SB3's wrappers pass attribute look-ups through to the environment inside them.
+    """
+    stepping = next(cls for cls in kind.__mro__ if {"step_arrays", "step_wait"} & vars(cls).keys())
+    return "step_arrays" in vars(stepping) and hasattr(kind, "step_infos")
+
+
+def completed(infos: list[dict[str, Any]], step: StepArrays) -> list[dict[str, Any]]:
+    """Infos with what SB3 adds to them: where an episode was truncated, and its true last observation."""
+    for info, truncated in zip(infos, step.truncated.tolist(), strict=True):
+        info["TimeLimit.truncated"] = truncated
+    for row in np.flatnonzero(step.terminated | step.truncated).tolist():
+        infos[row]["terminal_observation"] = row_of(step.final_observations, row)
+    return infos
 
 
 def arrays_from_infos(observations: Any, rewards: np.ndarray, dones: np.ndarray, infos: Any) -> StepArrays:

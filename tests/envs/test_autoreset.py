@@ -15,7 +15,7 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
 from envs import StepArrays, make_vec
-from envs.backends.arrays import NO_EPISODES, array_step
+from envs.backends.arrays import NO_EPISODES
 from envs.backends.cartpole import step_states
 from envs.mujoco import quiet_deprecations
 
@@ -46,7 +46,11 @@ def pendulum() -> Dynamics:
     return following
 
 
-def check_rows(venv: Any, dynamics: Dynamics, steps: int, step: Callable[..., StepArrays] = array_step) -> None:
+def by_arrays(venv: Any, actions: np.ndarray) -> StepArrays:
+    return venv.step_arrays(actions)
+
+
+def check_rows(venv: Any, dynamics: Dynamics, steps: int, step: Callable[..., StepArrays] = by_arrays) -> None:
     """Each last observation follows from the one before; an episode's end is followed by a first observation."""
     observations, counts = venv.reset(), np.zeros(2, int)
     recorded, under_way = 0, np.zeros(len(observations), int)

@@ -17,7 +17,6 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.training import safe_zip
 from envs import make_vec
-from envs.backends.arrays import array_step
 from envs.state import flatten, unflatten
 
 NOISE: dict[str, Any] = {
@@ -50,7 +49,7 @@ def actions_for(venv: VecEnv, steps: int) -> np.ndarray:
 def played(venv: VecEnv, actions: np.ndarray) -> Iterator[tuple[bytes, ...]]:
     """Every field of every step, as bytes."""
     for row in actions:
-        step = array_step(venv, row)
+        step = venv.step_arrays(row)  # type: ignore[attr-defined]
         final, ended = step.final_observations, step.terminated | step.truncated
         kept = {key: part[ended] for key, part in final.items()} if isinstance(final, dict) else final[ended]
         yield tuple(as_bytes(field) for field in step._replace(final_observations=kept))

@@ -14,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from envs import make_vec
-from envs.backends.arrays import array_step
+from envs.backends.arrays import arrays_from_infos
 from envs.backends.inprocess import InProcessVecEnv
 
 IN_THIS_PROCESS = ("inprocess", "dummy", "native")
@@ -161,9 +161,9 @@ def test_dict_observations_and_both_flags_at_once(backend: type[DummyVecEnv]) ->
     venv = backend([OddEnds, OddEnds])
     venv.reset()
     for _ in range(2):
-        step = array_step(venv, np.array([0, 1]))
+        step = arrays_from_infos(*venv.step(np.array([0, 1])))
         assert not (step.terminated | step.truncated).any()
-    step = array_step(venv, np.array([0, 1]))
+    step = arrays_from_infos(*venv.step(np.array([0, 1])))
     assert step.terminated.tolist() == [False, True]
     assert step.truncated.tolist() == [True, False]
     assert isinstance(step.observations, dict) and isinstance(step.final_observations, dict)

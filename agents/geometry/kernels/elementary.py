@@ -1,18 +1,17 @@
-"""What the kernels compile with: the jit, elementary functions that LLVM vectorises, blocks of transposed rows.
+"""What the kernels are made of: elementary functions that LLVM vectorises, blocks of transposed rows.
 
 libm's logarithm and exponential are scalar calls; these are polynomials, Chebyshev fits with errors below 2e-8.
-Numba's cache on disk sees changes of a function's own file only: whoever changes this one empties the cache.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ...jit import compiled
 
 Array = NDArray[np.float32]
 Real = Any  # a float32, of one element or of a vector of them
@@ -33,20 +32,9 @@ E0, E1, E2, E3, E4, E5 = (
 )
 
 
-def _jit(fastmath: set[str], **options: bool) -> Callable[[Callable], Any]:
-    def decorate(function: Callable) -> Any:
-        settings: dict[str, Any] = dict(fastmath=fastmath, nogil=True, error_model="numpy", **options)
-        try:
-            return njit(function, cache=True, **settings)
-        except RuntimeError:  # no folder that it could write the cache to
-            return njit(function, **settings)
-
-    return decorate
-
-
-inline = _jit({"contract"}, forceinline=True)  # literal sums: reassociated, compensated ones would be none
-loop = _jit({"contract", "reassoc"})
-loop_without_nan = _jit({"nnan", "nsz", "reassoc"})
+inline = compiled("contract", forceinline=True)  # literal sums: reassociated, compensated ones would be none
+loop = compiled("contract", "reassoc")
+loop_without_nan = compiled("nnan", "nsz", "reassoc")
 
 
 @inline

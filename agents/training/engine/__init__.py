@@ -16,8 +16,9 @@ from ..devices import on_gpu
 from .adam import FlatAdam
 from .collector import Collector
 from .flat import FlatParameters
+from .gradients import EagerGradient, ObjectiveGradient
 from .lowering import make_gradient
-from .mlp import has_hooks, recognise, unusual_option
+from .mlp import MlpSpec, own_version, recognise
 from .sampling import make_sampler
 from .trunk import executor_named, make_trunk
 from .update import FusedUpdate
@@ -32,8 +33,11 @@ ENGINES = ("auto", "torch", "fused")
 #: Steps from which compiling pays: a start costs a second, and some more when nothing is cached.
 PAYS_FROM = 20_000
 
-#: What the fused engine does itself; an algorithm that overrides one of these keeps the torch engine.
-REPLACED = ("collect_rollouts", "train", "evaluate", "scaled_advantages", "critic_loss", "compute_advantages")
+#: What an engine does itself; an algorithm that has its own of these keeps the torch engine.
+REPLACED = (
+    *("collect_rollouts", "train", "compute_advantages", "evaluate", "scaled_advantages", "critic_loss"),
+    *("beyond_target_kl", "_act", "_clipped", "_values"),
+)
 
 
 @dataclass(frozen=True)
@@ -42,27 +46,26 @@ class FusedEngine:
 
     collect: Collector
     update: FusedUpdate
+    spec: MlpSpec
     loss: MinibatchLoss
+    constants: dict[str, Any]
     description: str
 
     def fits(self, model: OnPolicy) -> bool:
-        """Whether it was made for what the model is now, so that a later `learn` can go on with it."""
+        """Whether it was made for what the model is now, so that it can go on."""
         spec, optimizer = recognise(model.policy), self.update.optimizer
         if isinstance(spec, str) or model.loss is not self.loss or optimizer.optimizer is not model.policy.optimizer:
             return False
-        if spec.shared and model.takes_separate_steps:
+        if spec != self.spec or (spec.shared and model.takes_separate_steps):
             return False
-        parameters = [*spec.actor_parameters, *spec.critic_parameters]
-        return all(p is q for p, q in zip(parameters, optimizer.flat.parameters, strict=True))
+        return spec.has(optimizer.flat.parameters) and not self.outlived(model)
 
-    def is_outdated(self, model: OnPolicy) -> bool:
-        """Whether a callback has changed, while learning, something that this engine would not heed."""
-        adam = self.update.optimizer
-        return (
-            model.policy.optimizer is not adam.optimizer
-            or bool(unusual_option(adam.optimizer))
-            or any(not p.requires_grad or has_hooks(p) for p in adam.flat.parameters)
-        )
+    def outlived(self, model: OnPolicy) -> str:
+        """Which value the lowered loss took for a constant although it has changed since; "" if none."""
+        if model.loss is not self.loss or isinstance(self.update.gradient, EagerGradient):
+            return ""
+        now = constants_of(self.loss)
+        return next((name for name in now | self.constants if now.get(name) != self.constants.get(name)), "")
 
     def update_of(self, model: OnPolicy) -> FusedUpdate:
         """The update with the model's arguments as they are now, which callbacks may change."""
@@ -82,7 +85,7 @@ def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | Recorded
         return f"{total_timesteps} steps are too few to pay for compiling"
     if model.engine == "auto" and on_gpu(model.device):
         return _recorded(model)
-    engine = _obstacle(model) or (model._fused if model._fused and model._fused.fits(model) else _fused(model))
+    engine = _obstacle(model) or (model._fused if model._fused and model._fused.fits(model) else fused_engine(model))
     if model.engine == "fused" and isinstance(engine, str):
         raise ValueError(f"engine='fused': {engine}; use engine='auto' or 'torch'")
     return engine
@@ -93,23 +96,40 @@ def pays(total_timesteps: int) -> bool:
     return total_timesteps >= PAYS_FROM
 
 
-def _fused(model: OnPolicy) -> FusedEngine | str:
+def fused_engine(model: OnPolicy, executor: str = "auto") -> FusedEngine | str:
+    """The fused engine of a model by "numba", "numpy" or the better of them, or what about its policy needs torch."""
     spec = recognise(model.policy)
     if isinstance(spec, str):
         return spec
     if spec.shared and model.takes_separate_steps:
         return "separate steps of actor and critic, which share layers"
     flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
-    trunk = make_trunk(spec, flat)
-    executor = executor_named("auto")
+    executor = executor_named(executor)
+    trunk = make_trunk(spec, flat, executor)
     sampler = make_sampler(model.policy.head, model.action_space, executor)
     if isinstance(sampler, str):
         return sampler
-    gradient = make_gradient(model.loss, executor)
-    update = FusedUpdate(trunk, FlatAdam(model.policy.optimizer, flat), gradient, **_settings(model))
+    changed = model._fused.outlived(model) if model._fused else ""
+    gradient = _autograd(model.loss, changed) if changed else make_gradient(model.loss, executor)
+    update = FusedUpdate(trunk, FlatAdam(model.policy.optimizer, flat, executor), gradient, **_settings(model))
     objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
     description = f"fused ({trunk.name} networks, {objective})"
-    return FusedEngine(Collector(trunk, sampler, flat), update, model.loss, description)
+    constants = constants_of(model.loss)
+    return FusedEngine(Collector(trunk, sampler, flat), update, spec, model.loss, constants, description)
+
+
+def _autograd(loss: MinibatchLoss, changed: str) -> ObjectiveGradient:
+    return EagerGradient(loss, f"{changed} changes while training; lowered, it would have to be a tensor")
+
+
+def constants_of(loss: MinibatchLoss) -> dict[str, Any]:
+    """Plain values that objective, regulariser and head hold, by name: lowering takes them for constants."""
+    return {
+        f"{type(part).__name__}.{name}": value
+        for part in (loss.objective, loss.regularizer, loss.head)
+        for name, value in getattr(part, "__dict__", {}).items()
+        if isinstance(value, bool | int | float | str)
+    }
 
 
 def _settings(model: OnPolicy) -> dict[str, Any]:
@@ -142,9 +162,10 @@ def _recorded(model: OnPolicy) -> RecordedEngine | str:
 
 def _changed_step(model: OnPolicy) -> str:
     """What an algorithm does in its own way that the engines know in one way only; "" if nothing."""
-    for name in REPLACED:
-        if getattr(model, name).__qualname__ != f"OnPolicy.{name}":
-            return f"{type(model).__name__} has its own {name}"
+    from ..on_policy import OnPolicy
+
+    if name := own_version(model, OnPolicy, REPLACED):
+        return f"{type(model).__name__} has its own {name}"
     return "" if model.step == "adam" else f"step={model.step!r}"
 
 

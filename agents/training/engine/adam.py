@@ -28,7 +28,8 @@ class FlatAdam:
 
     def __init__(self, optimizer: torch.optim.Optimizer, flat: FlatParameters, executor: str = "auto") -> None:
         self.optimizer, self.flat = optimizer, flat
-        steps, exp_avg, exp_avg_sq = torch.zeros(len(flat.parameters)), *torch.zeros(2, len(flat.array))
+        steps = torch.zeros(len(flat.parameters), dtype=torch.float32)
+        exp_avg, exp_avg_sq = torch.zeros(2, len(flat.array), dtype=torch.float32)
         pieces = zip(steps, flat.views(exp_avg), flat.views(exp_avg_sq), strict=True)
         self._views = [dict(zip(("step", "exp_avg", "exp_avg_sq"), piece, strict=True)) for piece in pieces]
         self._steps, self._exp_avg, self._exp_avg_sq = steps.numpy(), exp_avg.numpy(), exp_avg_sq.numpy()

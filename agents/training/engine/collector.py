@@ -10,7 +10,8 @@ import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
 from stable_baselines3.common.vec_env import VecEnv
 
-from ..rollouts import Observations, RolloutBuffer, Stepper, Transition
+from ...policies.actor_critic import check_finite
+from ..rollouts import Observations, RolloutBuffer, Stepper
 from .flat import FlatParameters
 from .sampling import Sampler
 from .trunk import Trunk
@@ -25,7 +26,7 @@ class Collector:
 
     What a rollout needs of the critic, the values of all states and of the true last observations of truncated
     episodes, is one batch at the end: the weights do not change in between. Callbacks that listen to steps are called
-    at each; their locals lack `values` and `log_probs`, which are not known yet.
+    at each, before it is recorded; their locals lack `values` and `log_probs`, which are not known yet.
     """
 
     trunk: Trunk
@@ -40,55 +41,42 @@ class Collector:
         Raises:
             FloatingPointError: if the network's output is not finite.
         """
-        buffer.reset()
-        callback.on_rollout_start()
         self.flat.mend()  # weights may have been replaced
+        shared = {"self": model, "env": env, "callback": callback, "rollout_buffer": buffer, "n_rollout_steps": n_steps}
         take_step, listened = Stepper(env), listens(callback)
         noise = self.sampler.noise(n_steps, env.num_envs)
         truncations: list[tuple[int, np.ndarray, np.ndarray]] = []
-        assert model._last_obs is not None
-        observations: Observations = model._last_obs
         for n in range(n_steps):
-            parameters = self.trunk.actor(_rows(buffer.observe(observations)))
-            if not math.isfinite(np.vdot(parameters, parameters)):
-                raise FloatingPointError(
-                    "the policy network's output is not finite: observations or weights hold NaN or inf"
-                )
+            assert model._last_obs is not None
+            parameters = self.trunk.actor(_rows(buffer.observe(model._last_obs)))
+            if not math.isfinite(np.vdot(parameters, parameters)):  # or only its square, in single precision
+                check_finite(parameters.sum(dtype=np.float64))
             executed = self.sampler(parameters, noise[n], buffer.actions[n])
             transition = take_step(executed)
-            buffer.record(parameters, transition)
-            observations = transition.observations
+            dones = transition.dones
             model.num_timesteps += env.num_envs
-            model.record_episodes(transition)
+            infos = take_step.infos(transition) if listened or dones.any() else []
+            if listened:
+                actions = buffer.actions[n].reshape(executed.shape)
+                seen = {"n_steps": n, "actions": actions, "clipped_actions": executed, "infos": infos}
+                outcome = {"new_obs": transition.observations, "rewards": transition.rewards, "dones": dones}
+                callback.update_locals(shared | seen | outcome)
+                if not callback.on_step():
+                    return False
+            if infos:
+                model._update_info_buffer(infos, dones)
+            buffer.record(parameters, transition)
+            model._last_obs, model._last_episode_starts = transition.observations, dones
             if transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
                 truncations.append((n, rows, _rows(transition.final_observations)[rows]))
-            if listened and not self._on_step(model, callback, transition, executed):
-                model._last_obs = observations
-                return False
-        model._last_obs = observations
-        model._last_episode_starts = transition.dones
         self._add_values(buffer, truncations)
-        model.compute_advantages(buffer, self.trunk.critic(_rows(observations)))
-        callback.update_locals(locals())
+        assert model._last_obs is not None
+        values = self.trunk.critic(_rows(model._last_obs))
+        model.compute_advantages(buffer, values)
+        callback.update_locals({"n_steps": n_steps, "values": values, "new_obs": model._last_obs, "dones": dones})
         callback.on_rollout_end()
         return True
-
-    @staticmethod
-    def _on_step(model: OnPolicy, callback: BaseCallback, transition: Transition, actions: np.ndarray) -> bool:
-        callback.update_locals(
-            {
-                "self": model,
-                "env": model.env,
-                "actions": actions,
-                "clipped_actions": actions,
-                "new_obs": transition.observations,
-                "rewards": transition.rewards,
-                "dones": transition.dones,
-                "infos": transition.step_infos(),
-            }
-        )
-        return callback.on_step()
 
     def _add_values(self, buffer: RolloutBuffer, truncations: list[tuple[int, np.ndarray, np.ndarray]]) -> None:
         assert isinstance(buffer.observations, np.ndarray)

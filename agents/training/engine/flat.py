@@ -22,7 +22,7 @@ class FlatParameters:
         self.n_actor = len(actor)
         boundary, size = self.offsets[self.n_actor], self.offsets[-1]
         self.actor, self.critic, self.all = slice(0, boundary), slice(boundary, size), slice(0, size)
-        self.tensor, self.gradient_tensor = torch.zeros(size), torch.zeros(size)
+        self.tensor, self.gradient_tensor = torch.zeros(2, size, dtype=torch.float32)
         self.array, self.gradient = self.tensor.numpy(), self.gradient_tensor.numpy()
         self._views = self.views(self.tensor)
         self.mend()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,8 +15,11 @@ from torch import nn
 from ...policies import ActorCriticPolicy, SharedMlp
 
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu"}
-#: What the fused engine does itself; a subclass that overrides one of these keeps the torch engine.
-REPLACED = ("act", "evaluate", "evaluate_critic", "extract_features", "_head_parameters", "_critic_outputs")
+#: What the fused engine does itself; a policy that has its own of these keeps the torch engine.
+REPLACED = (
+    *("act", "sampled", "evaluate", "evaluate_critic", "predict_values"),
+    *("extract_features", "_actor_features", "_head_parameters", "_critic_outputs"),
+)
 PLAIN_ADAM = {"weight_decay": 0, "amsgrad": False, "maximize": False, "capturable": False, "differentiable": False}
 
 
@@ -27,7 +31,7 @@ class MlpSpec:
     actor: tuple[nn.Linear, ...]
     critic: tuple[nn.Linear, ...]
     activation: str  # "tanh" or "relu"
-    log_std: nn.Parameter | None  # [A], the state-independent half of the head's parameters
+    log_std: nn.Parameter | None = field(compare=False)  # [A], the state-independent half of the head's parameters
 
     @property
     def actor_parameters(self) -> list[nn.Parameter]:
@@ -39,19 +43,24 @@ class MlpSpec:
         """Weight and bias layer by layer."""
         return _parameters(self.critic)
 
+    def has(self, parameters: Sequence[nn.Parameter]) -> bool:
+        """Whether these are the actor's and the critic's parameters."""
+        own = [*self.actor_parameters, *self.critic_parameters]
+        return len(own) == len(parameters) and all(map(operator.is_, own, parameters))
+
 
 def recognise(policy: ActorCriticPolicy) -> MlpSpec | str:
     """The layers of a plain MLP policy with plain Adam, in float32 on the CPU; else, in short, what stands against it.
 
-    Cheap enough to be asked before each `learn`: structure, hooks, frozen parameters and optimiser are looked at anew.
+    Cheap enough to be asked at each rollout: structure, hooks, frozen parameters and optimiser are looked at anew.
     """
-    return _unlike_mlp_policy(policy) or _layers(policy)
+    named = dict(policy.named_parameters())
+    return _unlike_mlp_policy(policy) or _unlike_adam(policy.optimizer, named.values()) or _layers(policy, named)
 
 
 def _unlike_mlp_policy(policy: ActorCriticPolicy) -> str:
-    changed = [name for name in REPLACED if getattr(type(policy), name) is not getattr(ActorCriticPolicy, name)]
-    if changed:
-        return f"policy: {type(policy).__name__} has its own {changed[0]}"
+    if name := own_version(policy, ActorCriticPolicy, REPLACED):
+        return f"policy: {type(policy).__name__} has its own {name}"
     space = policy.observation_space
     if not (isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)):
         return f"observations: {type(space).__name__}" + (f" of {space.dtype}" if space.dtype else "")
@@ -61,27 +70,32 @@ def _unlike_mlp_policy(policy: ActorCriticPolicy) -> str:
             return f"policy: {type(module).__name__} instead of FlattenExtractor"
     if type(policy.mlp_extractor) is not MlpExtractor:
         return f"policy: {type(policy.mlp_extractor).__name__} instead of MlpExtractor"
-    if policy.q_critic:
-        return "critic: Q(s, .)"
-    return _unlike_adam(policy)
+    return "critic: Q(s, .)" if policy.q_critic else ""
 
 
-def _unlike_adam(policy: ActorCriticPolicy) -> str:
-    optimizer = policy.optimizer
+def own_version(of: object, base: type, names: Iterable[str]) -> str:
+    """The first of these methods that an object, or its class, has otherwise than `base`; "" if none."""
+    own, kind = vars(of), type(of)
+    return next((name for name in names if name in own or getattr(kind, name) is not getattr(base, name)), "")
+
+
+def _unlike_adam(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter]) -> str:
     if type(optimizer) is not torch.optim.Adam:
         return f"optimizer: {type(optimizer).__name__}"
     if len(optimizer.param_groups) != 1:
         return f"optimizer: {len(optimizer.param_groups)} parameter groups"
-    if unusual := unusual_option(optimizer):
-        return unusual
+    group = optimizer.param_groups[0]
+    for name, plain in PLAIN_ADAM.items():
+        if group[name] != plain:
+            return f"optimizer: {name}={group[name]}"
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return "optimizer: hooks"
-    if {id(p) for p in optimizer.param_groups[0]["params"]} != {id(p) for p in policy.parameters()}:
+    if set(map(id, group["params"])) != set(map(id, parameters)):
         return "optimizer: does not hold the policy's parameters"
     return ""
 
 
-def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
+def _layers(policy: ActorCriticPolicy, named: Mapping[str, nn.Parameter]) -> MlpSpec | str:
     below = [
         [*extractor.layers] if isinstance(extractor, SharedMlp) else []
         for extractor in (policy.pi_features_extractor, policy.vf_features_extractor)
@@ -106,35 +120,24 @@ def _layers(policy: ActorCriticPolicy) -> MlpSpec | str:
         ACTIVATIONS[activations.pop()] if activations else "tanh",
         policy.log_std if policy.head.has_log_std else None,
     )
-    return _unusual(policy, [*spec.actor_parameters, *spec.critic_parameters]) or spec
+    return _unusual([*spec.actor_parameters, *spec.critic_parameters], named) or hooks(policy) or spec
 
 
-def _unusual(policy: ActorCriticPolicy, used: list[nn.Parameter]) -> str:
-    """What about parameters and hooks the fused engine would silently get wrong."""
-    if len({id(p) for p in used}) < len(used):
+def _unusual(used: list[nn.Parameter], named: Mapping[str, nn.Parameter]) -> str:
+    """What about parameters the fused engine would silently get wrong."""
+    known = set(map(id, used))
+    if len(known) < len(used):
         return "parameters: shared between layers"
-    extra = {id(p) for p in policy.parameters()} - {id(p) for p in used}
-    for name, p in policy.named_parameters():
-        if id(p) in extra:
+    for name, p in named.items():
+        if id(p) not in known:
             return f"parameters: {name} is of no plain layer"
         if p.dtype != torch.float32 or p.device.type != "cpu":
             return f"parameters: {p.dtype} on {p.device}".replace("torch.", "")
         if not p.requires_grad:
             return f"parameters: {name} is frozen"
-        if has_hooks(p):
+        if p._backward_hooks or p._post_accumulate_grad_hooks:
             return f"hooks: on {name}"
-    return hooks(policy)
-
-
-def unusual_option(optimizer: torch.optim.Optimizer) -> str:
-    """The option of an Adam of one group that the fused engine would not heed; "" if none."""
-    group = optimizer.param_groups[0]
-    return next((f"optimizer: {name}={group[name]}" for name, plain in PLAIN_ADAM.items() if group[name] != plain), "")
-
-
-def has_hooks(p: nn.Parameter) -> bool:
-    """Whether something is to be called with a parameter's gradient."""
-    return bool(p._backward_hooks or p._post_accumulate_grad_hooks)
+    return ""
 
 
 def hooks(policy: nn.Module) -> str:
@@ -149,4 +152,4 @@ def _linear(modules: Iterable[nn.Module]) -> tuple[nn.Linear, ...]:
 
 
 def _parameters(layers: Iterable[nn.Linear]) -> list[nn.Parameter]:
-    return [p for layer in layers for p in layer.parameters(recurse=False)]
+    return [p for layer in layers for p in layer._parameters.values() if p is not None]

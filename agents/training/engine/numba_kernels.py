@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import compiled
+from ...jit import compiled
 from .numba_tiles import LANES, contract, multiply
 
 BLOCK, CHUNK = 64, 4  # rows of a block; blocks of which a tile of a weight's gradient is summed at a time

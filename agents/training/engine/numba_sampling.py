@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...geometry.kernels import log_softargmax_rows
-from .jit import compiled
+from ...jit import compiled
 
 
 @compiled("contract")

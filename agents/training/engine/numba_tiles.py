@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .jit import compiled
+from ...jit import compiled
 
 LANES = 16  # of a vector
 #: Vectors side by side in a tile: with four rows they fill the registers.

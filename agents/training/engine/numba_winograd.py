@@ -24,7 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .jit import compiled
+from ...jit import compiled
 from .numba_tiles import at, integer, pointer, tile
 
 LANES = 8  # 4 x 4 vectors of them fill the registers of AVX2

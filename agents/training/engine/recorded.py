@@ -6,6 +6,7 @@ recorded is the torch code itself: `policy.evaluate`, the head's sampling, and t
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +65,8 @@ class RecordedEngine:
 
     def fits(self, model: OnPolicy) -> bool:
         """Whether it was made of what the model has now, so that a later `learn` can go on with it."""
-        return all(ours is theirs for ours, theirs in zip(self._made_for, self._parts(model), strict=True))
+        parts = self._parts(model)
+        return len(parts) == len(self._made_for) and all(map(operator.is_, parts, self._made_for))
 
     @property
     def rollout_buffer(self) -> RolloutBuffer:

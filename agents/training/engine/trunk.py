@@ -49,7 +49,7 @@ class Trunk(Protocol):
 
 
 def executor_named(executor: str) -> str:
-    """ "numba" or "numpy"; "auto" is Numba where it is installed.
+    """ "numba" or "numpy"; "auto" is Numba where it is installed and compiles.
 
     Raises:
         ValueError: for another name.
@@ -58,10 +58,10 @@ def executor_named(executor: str) -> str:
     if executor != "auto":
         return executor
     try:
-        import_numba()
+        compiles = import_numba()
     except ImportError:  # absent, or not made for this NumPy
         return "numpy"
-    return "numba"
+    return "numba" if compiles else "numpy"
 
 
 def make_trunk(spec: MlpSpec, flat: FlatParameters, executor: str = "auto") -> Trunk:

@@ -82,7 +82,8 @@ class FusedUpdate:
 
     def _passes(self, buffer: RolloutBuffer, columns: Columns, tally: Tally) -> None:
         names = self.gradient.metric_names
-        policy_loss, value_loss, approx_kl = map(names.index, ("policy_loss", "value_loss", "approx_kl"))
+        policy_loss, value_loss = map(names.index, ("policy_loss", "value_loss"))
+        approx_kl = None if self.kl_limit is None else names.index("approx_kl")
         vf_coef = 0.0 if self.separate else self.vf_coef
         batch_size = None if self.n_critic_updates else self.batch_size
         for _ in range(self.n_epochs):

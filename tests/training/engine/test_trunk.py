@@ -205,5 +205,7 @@ def test_executors_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_compiled_code_is_stale_when_another_kernel_file_changes() -> None:
-    kernels, jit = (pytest.importorskip(f"agents.training.engine.{name}") for name in ("numba_kernels", "jit"))
-    assert kernels.forward._cache._cache_file._source_stamp[1] == jit.SOURCES
+    kernels, jit = (pytest.importorskip(f"agents.{name}") for name in ("training.engine.numba_kernels", "jit"))
+    others = pytest.importorskip("agents.geometry.kernels")
+    for kernel in (kernels.forward, others.log_softargmax_rows):
+        assert kernel._cache._cache_file._source_stamp[1] == jit.SOURCES

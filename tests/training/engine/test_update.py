@@ -10,12 +10,8 @@ import pytest
 import torch
 
 from agents import LCO, MDPO, PPO, REINFORCE, SPMA
-from agents.training.engine.adam import FlatAdam
+from agents.training.engine import FusedEngine, fused_engine
 from agents.training.engine.columns import columns_of
-from agents.training.engine.flat import FlatParameters
-from agents.training.engine.gradients import EagerGradient
-from agents.training.engine.mlp import MlpSpec, recognise
-from agents.training.engine.trunk import make_trunk
 from agents.training.engine.update import FusedUpdate
 from agents.training.on_policy import OnPolicy
 from agents.training.updates import Means, make_update
@@ -39,27 +35,16 @@ def filled(cls: Any, head: str, **kwargs: Any) -> OnPolicy:
     model = cls("MlpPolicy", make_vec(HEADS[head], n_envs=2, seed=0), policy_kwargs=policy_kwargs, **SMALL | kwargs)
     _, callback = model._setup_learn(512)
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+    model.close_rollout()
     make_update(model)(model)
     return model
 
 
 def fused_update(model: OnPolicy, executor: str = "numpy") -> FusedUpdate:
-    spec = recognise(model.policy)
-    assert isinstance(spec, MlpSpec)
-    flat = FlatParameters(spec.actor_parameters, spec.critic_parameters)
-    return FusedUpdate(
-        make_trunk(spec, flat, executor),
-        FlatAdam(model.policy.optimizer, flat, executor),
-        EagerGradient(model.loss),
-        model.n_epochs,
-        model.batch_size,
-        model.vf_coef,
-        model.max_grad_norm,
-        model.kl_limit,
-        model.normalize_advantage and model.normalize_per == "minibatch",
-        model.takes_separate_steps,
-        model.n_critic_updates,
-    )
+    engine = fused_engine(model, executor)
+    assert isinstance(engine, FusedEngine)
+    assert (engine.update.gradient.executor, engine.update.gradient.reason) == (executor, "")
+    return engine.update_of(model)
 
 
 def both_updates(executor: str, cls: Any, head: str, **kwargs: Any) -> tuple[list[OnPolicy], list[Means]]:
