@@ -39,24 +39,29 @@ class Split:
 
     def _wrap_engine(self, model: Any) -> None:
         choose = model.choose_engine
+        watched: list[Any] = []
 
         def chosen(total_timesteps: int) -> None:
             choose(total_timesteps)
-            fused = model._fused
-            if fused is None:
-                self._wrap(model.policy, "act", "act")
-                self._wrap(model.policy, "evaluate", "networks")
-                return
-            update = fused.update
-            self._wrap(update.trunk, "actor", "act")
-            self._wrap(update.trunk, "critic", "act")
-            for name in ("forward", "forward_critic", "backward"):
-                self._wrap(update.trunk, name, "networks")
-            self._wrap(update.optimizer, "fused_step", "optimiser")
-            self._replace(update, "gradient", "objective")
-            self._replace(fused.collect, "sampler", "act")
+            if not any(model._fused is engine for engine in watched):  # it is asked for at each update
+                watched.append(model._fused)
+                self._watch(model)
 
         model.choose_engine = chosen
+
+    def _watch(self, model: Any) -> None:
+        fused = model._fused
+        if fused is None:
+            self._wrap(model.policy, "act", "act")
+            self._wrap(model.policy, "evaluate", "networks")
+            return
+        for name in ("actor", "critic"):
+            self._wrap(fused.trunk, name, "act")
+        for name in ("forward", "forward_critic", "backward"):
+            self._wrap(fused.trunk, name, "networks")
+        self._wrap(fused.optimizer, "fused_step", "optimiser")
+        self._replace(fused, "gradient", "objective")
+        self._replace(fused.collect, "sampler", "act")
 
     def _replace(self, owner: Any, name: str, part: str) -> None:
         inner = getattr(owner, name)

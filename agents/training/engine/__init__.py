@@ -8,7 +8,7 @@ drawn from NumPy's generator in the fused engine and from torch's in the other, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...suggest import check_choice
@@ -20,7 +20,7 @@ from .gradients import EagerGradient, ObjectiveGradient
 from .lowering import make_gradient
 from .mlp import MlpSpec, own_version, recognise
 from .sampling import make_sampler
-from .trunk import executor_named, make_trunk
+from .trunk import Trunk, executor_named, make_trunk
 from .update import FusedUpdate
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class FusedEngine:
     """Collector and update without autograd through the networks, and what they are made of, in words."""
 
     collect: Collector
-    update: FusedUpdate
+    trunk: Trunk
+    optimizer: FlatAdam
+    gradient: ObjectiveGradient
     spec: MlpSpec
     loss: MinibatchLoss
     constants: dict[str, Any]
@@ -53,23 +55,35 @@ class FusedEngine:
 
     def fits(self, model: OnPolicy) -> bool:
         """Whether it was made for what the model is now, so that it can go on."""
-        spec, optimizer = recognise(model.policy), self.update.optimizer
-        if isinstance(spec, str) or model.loss is not self.loss or optimizer.optimizer is not model.policy.optimizer:
+        spec, adam = recognise(model.policy), self.optimizer
+        if isinstance(spec, str) or spec != self.spec or not spec.has(adam.flat.parameters):
             return False
-        if spec != self.spec or (spec.shared and model.takes_separate_steps):
+        if model.loss is not self.loss or adam.optimizer is not model.policy.optimizer:
             return False
-        return spec.has(optimizer.flat.parameters) and not self.outlived(model)
+        return not (spec.shared and model.takes_separate_steps) and not self.outlived(model)
 
     def outlived(self, model: OnPolicy) -> str:
         """Which value the lowered loss took for a constant although it has changed since; "" if none."""
-        if model.loss is not self.loss or isinstance(self.update.gradient, EagerGradient):
+        if model.loss is not self.loss or isinstance(self.gradient, EagerGradient):
             return ""
         now = constants_of(self.loss)
         return next((name for name in now | self.constants if now.get(name) != self.constants.get(name)), "")
 
     def update_of(self, model: OnPolicy) -> FusedUpdate:
         """The update with the model's arguments as they are now, which callbacks may change."""
-        return replace(self.update, **_settings(model))
+        return FusedUpdate(
+            self.trunk,
+            self.optimizer,
+            self.gradient,
+            n_epochs=model.n_epochs,
+            batch_size=model.batch_size,
+            vf_coef=model.vf_coef,
+            max_grad_norm=model.max_grad_norm,
+            kl_limit=model.kl_limit,
+            normalize_advantage=model.normalize_advantage and model.normalize_per == "minibatch",
+            separate=model.takes_separate_steps,
+            n_critic_updates=model.n_critic_updates,
+        )
 
 
 def make_engine(model: OnPolicy, total_timesteps: int) -> FusedEngine | RecordedEngine | str:
@@ -111,11 +125,12 @@ def fused_engine(model: OnPolicy, executor: str = "auto") -> FusedEngine | str:
         return sampler
     changed = model._fused.outlived(model) if model._fused else ""
     gradient = _autograd(model.loss, changed) if changed else make_gradient(model.loss, executor)
-    update = FusedUpdate(trunk, FlatAdam(model.policy.optimizer, flat, executor), gradient, **_settings(model))
+    adam = FlatAdam(model.policy.optimizer, flat, executor)
     objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
     description = f"fused ({trunk.name} networks, {objective})"
     constants = constants_of(model.loss)
-    return FusedEngine(Collector(trunk, sampler, flat), update, spec, model.loss, constants, description)
+    collect = Collector(trunk, sampler, flat)
+    return FusedEngine(collect, trunk, adam, gradient, spec, model.loss, constants, description)
 
 
 def _autograd(loss: MinibatchLoss, changed: str) -> ObjectiveGradient:
@@ -129,20 +144,6 @@ def constants_of(loss: MinibatchLoss) -> dict[str, Any]:
         for part in (loss.objective, loss.regularizer, loss.head)
         for name, value in getattr(part, "__dict__", {}).items()
         if isinstance(value, bool | int | float | str)
-    }
-
-
-def _settings(model: OnPolicy) -> dict[str, Any]:
-    """Of a `FusedUpdate`, by an algorithm's arguments."""
-    return {
-        "n_epochs": model.n_epochs,
-        "batch_size": model.batch_size,
-        "vf_coef": model.vf_coef,
-        "max_grad_norm": model.max_grad_norm,
-        "kl_limit": model.kl_limit,
-        "normalize_advantage": model.normalize_advantage and model.normalize_per == "minibatch",
-        "separate": model.takes_separate_steps,
-        "n_critic_updates": model.n_critic_updates,
     }
 
 

@@ -43,7 +43,7 @@ def filled(cls: Any, head: str, **kwargs: Any) -> OnPolicy:
 def fused_update(model: OnPolicy, executor: str = "numpy") -> FusedUpdate:
     engine = fused_engine(model, executor)
     assert isinstance(engine, FusedEngine)
-    assert (engine.update.gradient.executor, engine.update.gradient.reason) == (executor, "")
+    assert (engine.gradient.executor, engine.gradient.reason) == (executor, "")
     return engine.update_of(model)
 
 

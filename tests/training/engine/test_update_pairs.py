@@ -63,7 +63,7 @@ def distance(model: OnPolicy, objective: str, executor: str) -> float:
     twin = deepcopy(model)
     engine = fused_engine(twin, executor)
     assert isinstance(engine, FusedEngine)
-    assert (engine.update.gradient.executor, engine.update.gradient.reason) == (executor, "")
+    assert (engine.gradient.executor, engine.gradient.reason) == (executor, "")
     for each, update in ((model, make_update(model)), (twin, engine.update_of(twin))):
         np.random.seed(7)
         update(each)
