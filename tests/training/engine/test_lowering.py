@@ -42,9 +42,10 @@ def minibatch(rollout: Example, rows: np.ndarray) -> Example:
     return Example(rollout.parameters[place], rollout.values[place], rollout.columns, rows, rollout.advantages[place])
 
 
-def assert_lowers(objective: str, head: str, extras: str, executor: str) -> None:
+def assert_lowers(objective: str, head: str, extras: str, executor: str) -> LoweredGradient:
     loss = loss_of(objective, head, extras)
     gradient = make_gradient(loss, executor)
+    assert isinstance(gradient, LoweredGradient)
     assert (gradient.executor, gradient.reason) == (executor, "")
     rollout = example(loss, 90, 90, seed=3)
     exact = Exact(loss, rollout)
@@ -61,11 +62,14 @@ def assert_lowers(objective: str, head: str, extras: str, executor: str) -> None
     gradient.refresh()
     for again, array in zip(gradient(*some), first, strict=True):
         np.testing.assert_array_equal(again, array)
+    return gradient
 
 
 @pytest.mark.parametrize("index", range(len(PAIRS)), ids=lambda i: "-".join(PAIRS[i]))
 def test_numpy(index: int) -> None:
-    assert_lowers(*PAIRS[index], EXTRAS[index % 3], "numpy")
+    gradient = assert_lowers(*PAIRS[index], EXTRAS[index % 3], "numpy")
+    if find_spec("numba") is not None:  # Numba's loop can be written, too; compiling each would take an hour
+        assert callable(gradient._compiled())
 
 
 @needs_numba
