@@ -8,10 +8,9 @@ from typing import Any
 
 from numba import njit
 
-#: Folders of kernels that call each other.
-FOLDERS = "geometry/kernels", "training/engine"
+KERNELS = "geometry/kernels/*.py", "training/engine/numba_*.py", "jit.py"
 #: Changes with every compiled file: Numba itself looks at the file of a function, not at those of its callees.
-SOURCES = max(file.stat().st_mtime_ns for folder in FOLDERS for file in (Path(__file__).parent / folder).glob("*.py"))
+SOURCES = max(file.stat().st_mtime_ns for pattern in KERNELS for file in Path(__file__).parent.glob(pattern))
 
 
 def compiled(*fastmath: str, **options: bool) -> Callable[[Callable[..., Any]], Any]:

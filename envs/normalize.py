@@ -72,6 +72,10 @@ class VecNormalize(KeepsInfos, StatefulNormalizer):
             return self.venv.step_infos(step)  # type: ignore[attr-defined]
         return super().step_infos(step)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the infos of the last step, which may hold anything."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_infos"}
+
     def _inner_step(self, actions: np.ndarray) -> StepArrays:
         if steps_by_arrays(type(self.venv)):
             return self.venv.step_arrays(actions)  # type: ignore[attr-defined]

@@ -21,6 +21,8 @@ from .signals import CutShort, StopRequest
 class StopOnSignal(BaseCallback):
     """Ends training at the next step once a signal has come."""
 
+    quiet = True
+
     def __init__(self, stop: StopRequest) -> None:
         super().__init__()
         self.stop = stop
@@ -31,6 +33,8 @@ class StopOnSignal(BaseCallback):
 
 class Evaluation(EvalCallback):
     """SB3's EvalCallback; a signal cuts an evaluation short, and a disk error costs that evaluation, not the run."""
+
+    quiet = True
 
     def __init__(self, stop: StopRequest, **kwargs: Any) -> None:
         super().__init__(**kwargs)

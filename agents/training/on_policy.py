@@ -19,7 +19,7 @@ from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .devices import to_host
 from .diagnostics import detailed_diagnostics
-from .engine.collector import listens
+from .listeners import is_quiet
 from .masking import action_masks
 from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, rows_of
 from .updates import Evaluation, Means, make_update
@@ -35,12 +35,23 @@ class OnPolicy(Algorithm):
         assert self._last_obs is not None, "no previous observation"
         rollout_buffer.reset()
         callback.on_rollout_start()
-        if listens(callback):
+        quiet = is_quiet(callback)
+        if not quiet:
             self.renew_engine()
         if self._fused is not None:
-            return self._fused.collect(self, env, callback, rollout_buffer, n_rollout_steps)
+            going_on = self._fused.collect(self, env, callback, rollout_buffer, n_rollout_steps)
+        else:
+            going_on = self._collect(env, callback, rollout_buffer, n_rollout_steps)
+        if not quiet:
+            self.renew_engine()
+        return going_on
+
+    def _collect(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        assert self._last_obs is not None
         self.policy.set_training_mode(False)
-        take_step = Stepper(env)
+        take_step, curious = Stepper(env), not is_quiet(callback)
         act = self._act if self._recorded is None else self._recorded.act
         with acting(self.policy):
             for n_steps in range(n_rollout_steps):
@@ -49,7 +60,7 @@ class OnPolicy(Algorithm):
                 clipped_actions = self._clipped(actions)
                 transition = take_step(clipped_actions)
                 new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
-                infos = take_step.infos(transition)
+                infos = take_step.infos(transition, curious)
                 self.num_timesteps += env.num_envs
                 callback.update_locals(locals())
                 if not callback.on_step():
@@ -65,7 +76,8 @@ class OnPolicy(Algorithm):
                     final = rows_of(transition.final_observations, rows)
                     rollout_buffer.next_values[n_steps, rows] = self._values(final)
                 self._last_obs, self._last_episode_starts = new_obs, dones
-        self.compute_advantages(rollout_buffer, self._values(self._last_obs))
+        n_steps, values = n_rollout_steps, self._values(self._last_obs)
+        self.compute_advantages(rollout_buffer, values)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
@@ -145,7 +157,6 @@ class OnPolicy(Algorithm):
     def train(self) -> None:
         """One update from the rollout."""
         self.close_rollout()
-        self.renew_engine()
         if self._fused is None:  # its layers have no modes, and SB3's walk through the modules takes its time
             self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)

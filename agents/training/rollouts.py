@@ -206,9 +206,11 @@ class Stepper:
             return self._by_infos(actions)
         return Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
 
-    def infos(self, step: Transition) -> list[dict[str, Any]]:
-        """SB3's infos [N] of the step just taken; made here where it was taken by arrays."""
-        return self.env.step_infos(step) if step.infos is None else step.infos  # type: ignore[attr-defined]
+    def infos(self, step: Transition, curious: bool) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken; [] if none were made yet, nobody is curious and no episode ended."""
+        if step.infos is not None:
+            return step.infos
+        return self.env.step_infos(step) if curious or step.dones.any() else []  # type: ignore[attr-defined]
 
     def _by_infos(self, actions: np.ndarray) -> Transition:
         observations, rewards, dones, infos = self.env.step(actions)
@@ -228,11 +230,12 @@ class Stepper:
 
 @cache
 def steps_by_arrays(kind: type[VecEnv]) -> bool:
-    """Whether a class of VecEnvs steps by arrays; not if a subclass only has a `step_wait` of its own.
+    """Whether a class of VecEnvs steps by arrays; not if a subclass changes SB3's way to step alone.
 
     Asked of the class, since SB3's wrappers pass attributes of the environment inside them through.
     """
-    stepping = next(cls for cls in kind.__mro__ if {"step_arrays", "step_wait"} & vars(cls).keys())
+    ways = {"step_arrays", "step_async", "step_wait", "step"}
+    stepping = next(cls for cls in kind.__mro__ if ways & vars(cls).keys())
     return "step_arrays" in vars(stepping) and hasattr(kind, "step_infos")
 
 

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from . import tables
 
 RESULTS = Path("results/speed")
@@ -26,9 +28,20 @@ COLUMNS = ("precision", "seed", "steps", "return")
 
 
 def runs(precision: str, folder: Path) -> dict[int, Path]:
-    """The runs in folder/precision by their seeds."""
-    found = (folder / precision / "ppo").glob(f"{ENV}_*")
-    return {json.loads((run / "run.json").read_text())["config"]["seed"]: run for run in sorted(found)}
+    """The runs in folder/precision by their seeds; of several the longest."""
+    found: dict[int, Path] = {}
+    for record in (folder / precision / "ppo").glob(f"{ENV}_*/run.json"):
+        seed, run = json.loads(record.read_text())["config"]["seed"], record.parent
+        if seed not in found or len(returns_of(run)[1]) > len(returns_of(found[seed])[1]):
+            found[seed] = run
+    return found
+
+
+def returns_of(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps [K] and returns [K] of a run's games."""
+    from experiment.learning_curve import read_monitors
+
+    return read_monitors(run.glob("*.monitor.csv"))
 
 
 def train(precision: str, seed: int, folder: Path) -> None:
@@ -40,9 +53,9 @@ def train(precision: str, seed: int, folder: Path) -> None:
 
 def curve(precision: str, seed: int, run: Path) -> Iterator[tables.Row]:
     """Steps and mean returns of a run."""
-    from experiment.learning_curve import moving_mean, read_monitors
+    from experiment.learning_curve import moving_mean
 
-    steps, returns = read_monitors(run.glob("*.monitor.csv"))
+    steps, returns = returns_of(run)
     if len(returns) >= WINDOW:
         for at, mean in zip(steps[WINDOW - 1 :: EVERY], moving_mean(returns, WINDOW)[::EVERY], strict=True):
             yield {"precision": precision, "seed": str(seed), "steps": int(at), "return": f"{mean:.2f}"}

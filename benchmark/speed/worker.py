@@ -99,6 +99,8 @@ def train(contender: Contender, task: Task, turns: Turns, log_folder: str) -> No
     from stable_baselines3.common.callbacks import BaseCallback
 
     class BetweenRollouts(BaseCallback):
+        quiet = True
+
         def _on_step(self) -> bool:
             return True
 

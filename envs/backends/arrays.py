@@ -79,11 +79,12 @@ class KeepsInfos:
 
 @cache
 def steps_by_arrays(kind: type[VecEnv]) -> bool:
-    """Whether a class of VecEnvs has `step_arrays` and `step_infos`; not if a subclass only steps in its own way.
+    """Whether a class of VecEnvs has `step_arrays` and `step_infos`; not if a subclass changes SB3's way to step alone.
 
     Asked of the class: SB3's wrappers pass attribute look-ups through to the environment inside them.
     """
-    stepping = next(cls for cls in kind.__mro__ if {"step_arrays", "step_wait"} & vars(cls).keys())
+    ways = {"step_arrays", "step_async", "step_wait", "step"}
+    stepping = next(cls for cls in kind.__mro__ if ways & vars(cls).keys())
     return "step_arrays" in vars(stepping) and hasattr(kind, "step_infos")
 
 

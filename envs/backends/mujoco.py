@@ -3,7 +3,7 @@
 The environments are Gymnasium's own, and reset as always. A step writes the controls and calls `mj_step`; observations,
 rewards, ends, time limit, records and noise are then computed for all rows at once, equal to the bit to what
 Gymnasium's classes and wrappers compute. Left out: `mj_rnePostConstraint` where nothing of it is observed (so
-`data.cfrc_ext`, `cfrc_int` and `cacc` are not filled in), and `info` until SB3's `step` asks for it.
+`data.cfrc_ext`, `cfrc_int` and `cacc` are not filled in), and `info` until somebody asks for it.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ...suggest import check_choice
 from ..devices import on_gpu
 from .adam import FlatAdam
 from .collector import Collector
+from .constants import changed, constants_of
 from .flat import FlatParameters
 from .gradients import EagerGradient, ObjectiveGradient
 from .lowering import make_gradient
@@ -33,11 +34,9 @@ ENGINES = ("auto", "torch", "fused")
 #: Steps from which compiling pays: a start costs a second, and some more when nothing is cached.
 PAYS_FROM = 20_000
 
-#: What an engine does itself; an algorithm that has its own of these keeps the torch engine.
-REPLACED = (
-    *("collect_rollouts", "train", "compute_advantages", "evaluate", "scaled_advantages", "critic_loss"),
-    *("beyond_target_kl", "_act", "_clipped", "_values"),
-)
+#: What the engines do in their own way; an algorithm with another way keeps the torch engine, step by step.
+REPLACED = ("collect_rollouts", "train", "evaluate", "scaled_advantages", "critic_loss", "_act")
+REPLACED_BY_FUSED = (*REPLACED, "_collect", "_clipped", "_values", "beyond_target_kl")
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,10 @@ class FusedEngine:
         return not (spec.shared and model.takes_separate_steps) and not self.outlived(model)
 
     def outlived(self, model: OnPolicy) -> str:
-        """Which value the lowered loss took for a constant although it has changed since; "" if none."""
+        """What the lowered loss took for a constant although it is another by now; "" if nothing."""
         if model.loss is not self.loss or isinstance(self.gradient, EagerGradient):
             return ""
-        now = constants_of(self.loss)
-        return next((name for name in now | self.constants if now.get(name) != self.constants.get(name)), "")
+        return changed(self.constants, self.loss)
 
     def update_of(self, model: OnPolicy) -> FusedUpdate:
         """The update with the model's arguments as they are now, which callbacks may change."""
@@ -123,8 +121,7 @@ def fused_engine(model: OnPolicy, executor: str = "auto") -> FusedEngine | str:
     sampler = make_sampler(model.policy.head, model.action_space, executor)
     if isinstance(sampler, str):
         return sampler
-    changed = model._fused.outlived(model) if model._fused else ""
-    gradient = _autograd(model.loss, changed) if changed else make_gradient(model.loss, executor)
+    gradient = _gradient(model, executor)
     adam = FlatAdam(model.policy.optimizer, flat, executor)
     objective = f"objective by {gradient.executor}" + (f": {gradient.reason}" if gradient.reason else "")
     description = f"fused ({trunk.name} networks, {objective})"
@@ -133,25 +130,23 @@ def fused_engine(model: OnPolicy, executor: str = "auto") -> FusedEngine | str:
     return FusedEngine(collect, trunk, adam, gradient, spec, model.loss, constants, description)
 
 
-def _autograd(loss: MinibatchLoss, changed: str) -> ObjectiveGradient:
-    return EagerGradient(loss, f"{changed} changes while training; lowered, it would have to be a tensor")
-
-
-def constants_of(loss: MinibatchLoss) -> dict[str, Any]:
-    """Plain values that objective, regulariser and head hold, by name: lowering takes them for constants."""
-    return {
-        f"{type(part).__name__}.{name}": value
-        for part in (loss.objective, loss.regularizer, loss.head)
-        for name, value in getattr(part, "__dict__", {}).items()
-        if isinstance(value, bool | int | float | str)
-    }
+def _gradient(model: OnPolicy, executor: str) -> ObjectiveGradient:
+    """The one there is, lowered anew, or autograd's for a loss that does not stay what it was when it was lowered."""
+    before = model._fused
+    if before is None or before.loss is not model.loss:
+        return make_gradient(model.loss, executor)
+    if name := before.outlived(model):
+        return EagerGradient(model.loss, f"{name} has changed, which only a tensor may")
+    return before.gradient
 
 
 def _recorded(model: OnPolicy) -> RecordedEngine | str:
     from .recorded import RecordedEngine, can_be_recorded, end_broken_recording
 
-    if obstacle := _changed_step(model) or can_be_recorded(model.policy):
+    if obstacle := _changed_step(model, REPLACED) or can_be_recorded(model.policy):
         return obstacle
+    if model._recorded is not None and (name := changed(model._recorded.constants, model.loss)):
+        return f"{name} has changed, which only a tensor may"
     if model._recorded is not None and model._recorded.fits(model):
         return model._recorded
     try:
@@ -161,19 +156,19 @@ def _recorded(model: OnPolicy) -> RecordedEngine | str:
         return f"no CUDA graphs: {str(error).partition(chr(10))[0]}"
 
 
-def _changed_step(model: OnPolicy) -> str:
+def _changed_step(model: OnPolicy, names: tuple[str, ...]) -> str:
     """What an algorithm does in its own way that the engines know in one way only; "" if nothing."""
     from ..on_policy import OnPolicy
 
-    if name := own_version(model, OnPolicy, REPLACED):
+    if name := own_version(model, OnPolicy, names):
         return f"{type(model).__name__} has its own {name}"
     return "" if model.step == "adam" else f"step={model.step!r}"
 
 
 def _obstacle(model: OnPolicy) -> str:
     """What about the algorithm itself needs torch, in short; "" if nothing."""
-    if changed := _changed_step(model):
-        return changed
+    if own := _changed_step(model, REPLACED_BY_FUSED):
+        return own
     if model.advantage != "sampled":
         return f"advantage={model.advantage!r}"
     if model.rollout_buffer.masks is not None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from ...policies.actor_critic import check_finite
+from ..listeners import is_quiet, listens
 from ..rollouts import Observations, RolloutBuffer, Stepper
 from .flat import FlatParameters
 from .sampling import Sampler
@@ -26,7 +27,7 @@ class Collector:
 
     What a rollout needs of the critic, the values of all states and of the true last observations of truncated
     episodes, is one batch at the end: the weights do not change in between. Callbacks that listen to steps are called
-    at each, before it is recorded; their locals lack `values` and `log_probs`, which are not known yet.
+    at each, before it is recorded; `values` of their locals are None, for they are not known yet.
     """
 
     trunk: Trunk
@@ -42,29 +43,29 @@ class Collector:
             FloatingPointError: if the network's output is not finite.
         """
         self.flat.mend()  # weights may have been replaced
-        shared = {"self": model, "env": env, "callback": callback, "rollout_buffer": buffer, "n_rollout_steps": n_steps}
-        take_step, listened = Stepper(env), listens(callback)
+        take_step, listened, curious = Stepper(env), listens(callback), not is_quiet(callback)
+        common = {"self": model, "env": env, "callback": callback, "rollout_buffer": buffer, "n_rollout_steps": n_steps}
         noise = self.sampler.noise(n_steps, env.num_envs)
         truncations: list[tuple[int, np.ndarray, np.ndarray]] = []
         for n in range(n_steps):
             assert model._last_obs is not None
             parameters = self.trunk.actor(_rows(buffer.observe(model._last_obs)))
-            if not math.isfinite(np.vdot(parameters, parameters)):  # or only its square, in single precision
+            if not math.isfinite(np.vdot(parameters, parameters)):  # a square may be too large, what is squared not
                 check_finite(parameters.sum(dtype=np.float64))
             executed = self.sampler(parameters, noise[n], buffer.actions[n])
             transition = take_step(executed)
             dones = transition.dones
             model.num_timesteps += env.num_envs
-            infos = take_step.infos(transition) if listened or dones.any() else []
+            infos = take_step.infos(transition, curious)
             if listened:
-                actions = buffer.actions[n].reshape(executed.shape)
-                seen = {"n_steps": n, "actions": actions, "clipped_actions": executed, "infos": infos}
-                outcome = {"new_obs": transition.observations, "rewards": transition.rewards, "dones": dones}
-                callback.update_locals(shared | seen | outcome)
+                actions = buffer.actions[n].reshape(executed.shape).copy()
+                acted = {"n_steps": n, "actions": actions, "clipped_actions": executed, "values": None}
+                seen = {"new_obs": transition.observations, "rewards": transition.rewards, "dones": dones}
+                callback.update_locals(common | acted | seen | {"infos": infos})
                 if not callback.on_step():
                     return False
-            if infos:
-                model._update_info_buffer(infos, dones)
+                buffer.actions[n] = actions.reshape(buffer.actions[n].shape)
+            model._update_info_buffer(infos, dones)
             buffer.record(parameters, transition)
             model._last_obs, model._last_episode_starts = transition.observations, dones
             if transition.truncated.any():
@@ -74,7 +75,8 @@ class Collector:
         assert model._last_obs is not None
         values = self.trunk.critic(_rows(model._last_obs))
         model.compute_advantages(buffer, values)
-        callback.update_locals({"n_steps": n_steps, "values": values, "new_obs": model._last_obs, "dones": dones})
+        end = {"n_steps": n_steps, "values": values, "new_obs": model._last_obs, "dones": dones}
+        callback.update_locals(common | end)
         callback.on_rollout_end()
         return True
 
@@ -86,13 +88,6 @@ class Collector:
             values = self.trunk.critic(np.concatenate([final for _, _, final in truncations]))
             steps = np.concatenate([np.full(len(rows), n) for n, rows, _ in truncations])
             buffer.next_values[steps, np.concatenate([rows for _, rows, _ in truncations])] = values
-
-
-def listens(callback: BaseCallback) -> bool:
-    """Whether a callback wants to hear of each step; SB3's stand-in for no callback does not."""
-    if isinstance(callback, CallbackList):
-        return any(listens(child) for child in callback.callbacks)
-    return not (isinstance(callback, ConvertCallback) and callback.callback is None)
 
 
 def _rows(observations: Observations) -> np.ndarray:

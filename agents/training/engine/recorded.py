@@ -26,7 +26,8 @@ from ...policies.shared import SharedMlp
 from ..devices import to_host
 from ..rollouts import Minibatch, Observations, RolloutBuffer
 from ..updates import Evaluation
-from .mlp import hooks
+from .constants import constants_of
+from .mlp import REPLACED, hooks, own_version
 
 if TYPE_CHECKING:
     from ..on_policy import OnPolicy
@@ -44,7 +45,7 @@ class RecordedEngine:
     """
 
     def __init__(self, model: OnPolicy) -> None:
-        self.model, self._made_for = model, self._parts(model)
+        self.model, self._made_for, self.constants = model, self._parts(model), constants_of(model.loss)
         self.description = f"torch on {model.device}, recorded as CUDA graphs"
         self._losses: dict[Any, Callable[..., dict[str, Tensor]]] = {}
         self.act = RecordedAct(model.policy, model.rollout_buffer)
@@ -61,10 +62,11 @@ class RecordedEngine:
     @staticmethod
     def _parts(model: OnPolicy) -> tuple[Any, ...]:
         weights = [part for p in model.policy.parameters() for part in (p, p.requires_grad)]
-        return model.policy, model.loss, model.rollout_buffer, *weights
+        settings = model.policy.head, model.normalize_advantage, model.normalize_per
+        return model.loss, model.rollout_buffer, *settings, *model.policy.modules(), *weights
 
     def fits(self, model: OnPolicy) -> bool:
-        """Whether it was made of what the model has now, so that a later `learn` can go on with it."""
+        """Whether it was made of what the model has now, so that it can go on."""
         parts = self._parts(model)
         return len(parts) == len(self._made_for) and all(map(operator.is_, parts, self._made_for))
 
@@ -243,6 +245,8 @@ def can_be_recorded(policy: ActorCriticPolicy) -> str:
     """Why not, or "": only networks of ours and SB3's are known to do the same at each call."""
     if type(policy) not in POLICIES:
         return f"policy {type(policy).__name__}"
+    if name := own_version(policy, type(policy), REPLACED):
+        return f"policy with its own {name}"
     extractor = type(policy.features_extractor)
     if extractor not in EXTRACTORS:
         return f"features extractor {extractor.__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,17 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3.common.callbacks import (
+    BaseCallback,
+    CallbackList,
+    CheckpointCallback,
+    ConvertCallback,
+    EvalCallback,
+    EveryNTimesteps,
+)
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
 
 import agents.training.engine
@@ -18,7 +29,10 @@ import envs
 from agents import PPO
 from agents.objectives import PolicyLoss
 from agents.policies import ActorCriticPolicy
+from agents.training import rollouts
 from agents.training.engine.trunk import executor_named
+from agents.training.listeners import is_quiet
+from envs.backends import arrays
 from envs.backends.inprocess import InProcessVecEnv
 
 ENGINES = "torch", "fused"
@@ -103,18 +117,31 @@ def test_locals_are_those_of_sb3() -> None:
             "step": lambda c, e=engine: found[e].append(dict(c.locals)),
             "rollout_end": lambda c, e=engine: found[e].append(dict(c.locals)),
         }
-        model = model_of(engine, "Pendulum-v1", policy_kwargs={"log_std_init": 2.0})
-        model.learn(48, Calls(**events))
-        *steps, end = found[engine]
+        model = model_of(engine, "Pendulum-v1", learning_rate=frozen, policy_kwargs={"log_std_init": 2.0})
+        model.learn(96, Calls(**events))
+        second = found[engine][25:]
+        *steps, end = second
         for n, seen in enumerate(steps):
             assert (seen["self"], seen["env"], seen["n_steps"]) == (model, model.env, n)
+            assert (seen["values"] is None) == (engine == "fused")
+            assert not np.shares_memory(seen["actions"], model.rollout_buffer.actions)
             np.testing.assert_array_equal(seen["clipped_actions"], np.clip(seen["actions"], -2, 2))
             np.testing.assert_array_equal(seen["actions"], model.rollout_buffer.actions[n])
         assert max(np.abs(seen["actions"]).max() for seen in steps) > 2
         assert end["self"] is model and end["rollout_buffer"] is model.rollout_buffer
-    late = {"values", "obs_tensor", "log_probs"}
-    names = {"callback", "n_rollout_steps", "new_obs", "rewards", "dones", "infos", "clipped_actions"}
-    assert all(names <= set(seen) | late for runs in found.values() for seen in runs)
+        assert end["n_steps"] == end["n_rollout_steps"] == 24
+        with torch.no_grad():
+            last = model.policy.predict_values(torch.from_numpy(end["new_obs"]))
+        np.testing.assert_allclose(end["values"], last.flatten().numpy(), rtol=1e-5)
+        names = {"callback", "n_rollout_steps", "new_obs", "rewards", "dones", "infos", "clipped_actions"}
+        assert all(names <= set(seen) for seen in second)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_action_changed_by_a_callback_is_stored(engine: str) -> None:
+    model = model_of(engine)
+    model.learn(48, Calls(step=lambda callback: callback.locals["actions"].fill(1)))
+    assert (model.rollout_buffer.actions == 1).all()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -151,7 +178,7 @@ class Succeeds(gymnasium.Env[np.ndarray, Any]):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("backend", ["inprocess", "dummy"])
+@pytest.mark.parametrize("backend", ["inprocess", "dummy", "foreign"])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_infos_are_the_environments(
     engine: str, backend: str, normalize: bool, monkeypatch: pytest.MonkeyPatch
@@ -160,19 +187,25 @@ def test_infos_are_the_environments(
     monkeypatch.setattr(gymnasium, "registry", gymnasium.envs.registration.registry)
     gymnasium.register("Succeeds-v0", Succeeds)
     infos: list[dict[str, Any]] = []
-    model = model_of(engine, envs.make_vec("Succeeds-v0", 2, 0, backend, normalize))
+    if backend == "foreign":
+        venv: Any = DummyVecEnv([lambda: Monitor(TimeLimit(Succeeds(), 9))] * 2)
+        venv = envs.VecNormalize(venv) if normalize else venv
+    else:
+        venv = envs.make_vec("Succeeds-v0", 2, 0, backend, normalize)
+    model = model_of(engine, venv)
     model.learn(48, Calls(step=lambda callback: infos.extend(callback.locals["infos"])))
     assert len(infos) == 48
     ends = [info for info in infos if info["steps"] == 5]
     assert len(ends) == len(model.ep_success_buffer) == len(model.ep_info_buffer) == 8  # type: ignore[arg-type]
     assert all(info["is_success"] and info["TimeLimit.truncated"] and info["episode"]["l"] == 5 for info in ends)
     assert all("terminal_observation" not in info for info in infos if info["steps"] < 5)
+    pickle.dumps(venv) if normalize else None
     last = ends[0]["terminal_observation"]
     assert last.shape == (2,)
     assert normalize or last.tolist() == [1.0, 1.0]
 
 
-class StepsItsOwnWay(InProcessVecEnv):
+class OwnStepWait(InProcessVecEnv):
     """A subclass that pays ten times as much, by SB3's interface."""
 
     def step_wait(self) -> Any:
@@ -180,11 +213,37 @@ class StepsItsOwnWay(InProcessVecEnv):
         return observations, 10 * rewards, dones, infos
 
 
+class OwnStep(InProcessVecEnv):
+    """The same."""
+
+    def step(self, actions: np.ndarray) -> Any:
+        observations, rewards, dones, infos = super().step(actions)
+        return observations, 10 * rewards, dones, infos
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_step_wait_of_the_users_is_taken(engine: str) -> None:
-    model = model_of(engine, StepsItsOwnWay([lambda: gymnasium.make("CartPole-v1")] * 2))
+@pytest.mark.parametrize("kind", [OwnStepWait, OwnStep])
+def test_a_way_to_step_of_the_users_is_taken(engine: str, kind: type[InProcessVecEnv]) -> None:
+    model = model_of(engine, kind([lambda: gymnasium.make("CartPole-v1")] * 2))
     model.learn(48)
     assert (model.rollout_buffer.rewards == 10).all()
+
+
+@pytest.mark.parametrize("kind", [InProcessVecEnv, OwnStepWait, OwnStep, DummyVecEnv, envs.VecNormalize, VecNormalize])
+def test_what_steps_by_arrays(kind: type[VecEnv]) -> None:
+    by_arrays = kind in (InProcessVecEnv, envs.VecNormalize)
+    assert arrays.steps_by_arrays(kind) == rollouts.steps_by_arrays(kind) == by_arrays
+
+
+def test_callbacks_that_neither_look_nor_change_anything() -> None:
+    checkpoints = CheckpointCallback(10, "somewhere")
+    noisy, unheard = Calls(), ConvertCallback(None)  # type: ignore[arg-type]
+    assert is_quiet(checkpoints) and is_quiet(unheard) and is_quiet(CallbackList([checkpoints, unheard]))
+    assert not is_quiet(noisy) and not is_quiet(CallbackList([checkpoints, noisy]))
+    assert not is_quiet(EveryNTimesteps(10, checkpoints))
+    assert is_quiet(EvalCallback(envs.make_vec("CartPole-v1")))
+    assert not is_quiet(EvalCallback(envs.make_vec("CartPole-v1"), callback_after_eval=noisy))
+    assert not is_quiet(EvalCallback(envs.make_vec("CartPole-v1"), callback_on_new_best=noisy))
 
 
 def hooked(callback: Any) -> None:
@@ -268,7 +327,8 @@ def test_what_is_done_in_an_own_way_stays_on_torch(monkeypatch: pytest.MonkeyPat
 class Plain:
     """The policy gradient times a number, without metrics."""
 
-    scale = 1.0
+    def __init__(self, scale: Any = 1.0) -> None:
+        self.scale = scale
 
     def __call__(self, new: Any, old: Any, actions: torch.Tensor, advantages: torch.Tensor) -> PolicyLoss:
         return PolicyLoss(-self.scale * advantages * (new.log_prob(actions) - old.log_prob(actions)).exp(), {})
@@ -289,18 +349,26 @@ def test_an_objective_needs_no_metrics(engine: str) -> None:
         model_of(engine, cls=WithPlain, target_kl=0.01)
 
 
-def test_a_number_that_moves_is_no_constant() -> None:
+@pytest.mark.parametrize("nothing", [0.0, np.float32(0), torch.tensor(0.0)], ids=lambda x: type(x).__name__)
+def test_what_an_objective_holds_may_be_replaced(nothing: Any) -> None:
     after: list[torch.Tensor] = []
+    engines: list[str] = []
 
     def rollout(callback: Any) -> None:
         after.append(weights(callback.model))
-        callback.model._objective.scale = 1.0 if len(after) == 1 else 0.0
+        if len(after) == 2:
+            callback.model._objective.scale = nothing
+
+    def rollout_end(callback: Any) -> None:
+        engines.append(callback.model.engine_description)
 
     model = model_of("fused", cls=WithPlain, vf_coef=0.0, policy_kwargs={"optimizer_kwargs": {"betas": (0.0, 0.9)}})
-    model.learn(192, Calls(rollout=rollout))
+    model._objective.scale = type(nothing)(1) if not isinstance(nothing, torch.Tensor) else torch.tensor(1.0)  # type: ignore[attr-defined]
+    model.learn(192, Calls(rollout=rollout, rollout_end=rollout_end))
     assert not torch.equal(after[0], after[1])
     assert torch.equal(after[1], after[2]) and torch.equal(after[2], after[3])
-    assert "objective by torch: Plain.scale changes while training" in model.engine_description
+    assert "objective by torch" not in engines[0]
+    assert "objective by torch: Plain.scale has changed" in engines[1]
 
 
 def test_numba_that_compiles_nothing_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:

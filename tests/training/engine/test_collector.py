@@ -15,7 +15,7 @@ import envs
 from agents import PPO, SPMA
 from agents.training.advantages import generalized_advantages
 from agents.training.engine import PAYS_FROM, FusedEngine, make_engine
-from agents.training.engine.collector import listens
+from agents.training.listeners import listens
 
 SMALL: dict[str, Any] = {"n_steps": 24, "batch_size": 12, "n_epochs": 2, "seed": 0, "device": "cpu"}
 

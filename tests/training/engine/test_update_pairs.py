@@ -18,7 +18,11 @@ from agents.training.updates import make_update
 
 from .losses import HEADS, OBJECTIVES, PAIRS, scalar
 
-PLACES = {pair: place for place, pair in enumerate(PAIRS)}
+#: Two objectives for each head.
+SOME = {
+    head: [objective for o, objective in enumerate(OBJECTIVES) if (o + 3 * h) % 7 == 0 and (objective, head) in PAIRS]
+    for h, head in enumerate(HEADS)
+}
 
 
 class AnyAction(gymnasium.Env[np.ndarray, Any]):
@@ -74,9 +78,9 @@ def distance(model: OnPolicy, objective: str, executor: str) -> float:
 @pytest.mark.parametrize("head", HEADS)
 def test_some_pairs(head: str) -> None:
     model = filled(head)
-    for objective in OBJECTIVES:
-        if PLACES.get((objective, head), 1) % 7 == 0:
-            assert distance(deepcopy(model), objective, "numpy") <= 1e-6, objective
+    assert SOME[head]
+    for objective in SOME[head]:
+        assert distance(deepcopy(model), objective, "numpy") <= 1e-6, objective
 
 
 @pytest.mark.slow
@@ -87,5 +91,5 @@ def test_all_pairs(head: str, executor: str) -> None:
         pytest.importorskip("numba")
     model = filled(head)
     for objective in OBJECTIVES:
-        if (objective, head) in PLACES:
+        if (objective, head) in PAIRS:
             assert distance(deepcopy(model), objective, executor) <= 1e-6, objective
