@@ -34,7 +34,7 @@ def runs(precision: str, folder: Path) -> dict[int, Path]:
         seed, run = json.loads(record.read_text())["config"]["seed"], record.parent
         if seed not in found or len(returns_of(run)[1]) > len(returns_of(found[seed])[1]):
             found[seed] = run
-    return found
+    return dict(sorted(found.items()))
 
 
 def returns_of(run: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3.common import policies as sb3_policies
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents import PPO
@@ -60,36 +61,61 @@ def filled(head: str) -> OnPolicy:
     return model
 
 
-def distance(model: OnPolicy, objective: str, executor: str) -> float:
-    """Between the parameters after an update by torch and by the fused engine, from the same ones."""
+def in_double(model: OnPolicy) -> OnPolicy:
+    """A copy whose update is computed in double precision."""
+    twin = deepcopy(model)
+    twin.policy.double()
+    for state in twin.policy.optimizer.state.values():
+        state |= {name: state[name].double() for name in ("exp_avg", "exp_avg_sq")}
+    for name, array in vars(twin.rollout_buffer).items():
+        if isinstance(array, np.ndarray) and array.dtype == np.float32:
+            setattr(twin.rollout_buffer, name, array.astype(np.float64))
+    twin.rollout_buffer.seal()
+    return twin
+
+
+def updated(model: OnPolicy, update: Any) -> np.ndarray:
+    """All parameters after an update."""
+    np.random.seed(7)
+    update(model)
+    return np.concatenate([p.detach().numpy().ravel() for p in model.policy.parameters()])
+
+
+def check(model: OnPolicy, objective: str, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fused engine's parameters are torch's within 1e-6; or, where torch's own are not that exact, the true ones.
+
+    That happens on ordinal bins alone: their first logit moves no probability, so its gradient is rounding, which Adam
+    takes for a small gradient.
+    """
+    model = deepcopy(model)
     model._objective = OBJECTIVES[objective](scalar(0.3))
     model.loss = model._make_loss()
-    twin = deepcopy(model)
-    engine = fused_engine(twin, executor)
+    exact, fused = in_double(model), deepcopy(model)
+    engine = fused_engine(fused, executor)
     assert isinstance(engine, FusedEngine)
     assert (engine.gradient.executor, engine.gradient.reason) == (executor, "")
-    for each, update in ((model, make_update(model)), (twin, engine.update_of(twin))):
-        np.random.seed(7)
-        update(each)
-    pairs = zip(model.policy.parameters(), twin.policy.parameters(), strict=True)
-    return max(float((p - q).detach().abs().max()) for p, q in pairs)
+    found, right = updated(fused, engine.update_of(fused)), updated(model, make_update(model))
+    if np.abs(found - right).max() > 1e-6:
+        monkeypatch.setattr(sb3_policies, "preprocess_obs", lambda observations, *_, **__: observations)
+        right = updated(exact, make_update(exact))
+    assert np.abs(found - right).max() <= 1e-6, objective
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_some_pairs(head: str) -> None:
+def test_some_pairs(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = filled(head)
     assert SOME[head]
     for objective in SOME[head]:
-        assert distance(deepcopy(model), objective, "numpy") <= 1e-6, objective
+        check(model, objective, "numpy", monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["numpy", "numba"])
 @pytest.mark.parametrize("head", HEADS)
-def test_all_pairs(head: str, executor: str) -> None:
+def test_all_pairs(head: str, executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if executor == "numba":
         pytest.importorskip("numba")
     model = filled(head)
     for objective in OBJECTIVES:
         if (objective, head) in PAIRS:
-            assert distance(deepcopy(model), objective, executor) <= 1e-6, objective
+            check(model, objective, executor, monkeypatch)
