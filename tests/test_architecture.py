@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = ("agents.suggest",)  # the closest match in an error message: for every floor of agents
+BASE = ("agents.suggest", "agents.jit")  # the closest match in an error message, Numba: for every floor of agents
 GEOMETRY = (*BASE, "agents.geometry")
 DISTRIBUTIONS = (*GEOMETRY, "agents.distributions")
 OBJECTIVES = (*DISTRIBUTIONS, "agents.objectives")
 POLICIES = (*DISTRIBUTIONS, "agents.policies")
 FLOORS = {  # floor -> the modules of ours that it may import; the longest prefix of a module's name is its floor
     "agents.suggest": BASE,
+    "agents.jit": BASE,
     "agents.geometry": GEOMETRY,
     "agents.distributions": DISTRIBUTIONS,
     "agents.objectives": OBJECTIVES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from .advantages import dense_advantages, generalized_advantages, normalized
 from .algorithm import Algorithm
 from .devices import to_host
 from .diagnostics import detailed_diagnostics
+from .engine.mlp import own_version
 from .listeners import is_quiet
 from .masking import action_masks
 from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, rows_of
@@ -204,6 +206,10 @@ class OnPolicy(Algorithm):
     def beyond_target_kl(self, evaluation: Evaluation) -> bool:
         """Whether approx_kl exceeds its limit."""
         return self.kl_limit is not None and bool(evaluation.metrics["approx_kl"].mean() > self.kl_limit)
+
+    def own_version(self, names: Iterable[str]) -> str:
+        """The first of these methods that is not the one of this class; "" if none."""
+        return own_version(self, OnPolicy, names)
 
     def _after_update(self) -> None:
         self._reference.after_update(self.update_number, self.policy)

@@ -13,8 +13,8 @@ import torch
 from agents.geometry import KL, Hellinger, ReverseKL, Tsallis, acceleration, f_log_softargmax, f_softargmax, use_kernels
 
 pytest.importorskip("numba", reason="the kernels need the extra `fast`")
+from agents import jit
 from agents.geometry import kernels
-from agents.geometry.kernels import elementary
 
 DENSE = [ReverseKL(), Hellinger(), *(Tsallis(a) for a in (0.1, 0.5, 0.75, 0.9, 0.9999))]
 each = pytest.mark.parametrize("d", DENSE, ids=str)
@@ -213,8 +213,8 @@ def test_work_without_a_folder_for_the_cache(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return function
 
-    monkeypatch.setattr(elementary, "njit", njit)
-    assert elementary.loop(math.sqrt) is math.sqrt
+    monkeypatch.setattr(jit, "njit", njit)
+    assert jit.compiled("contract")(math.sqrt) is math.sqrt
 
 
 def test_numba_is_imported_on_use_only_and_must_compile():

@@ -19,7 +19,7 @@ from .constants import changed, constants_of
 from .flat import FlatParameters
 from .gradients import EagerGradient, ObjectiveGradient
 from .lowering import make_gradient
-from .mlp import MlpSpec, own_version, recognise
+from .mlp import MlpSpec, recognise
 from .sampling import make_sampler
 from .trunk import Trunk, executor_named, make_trunk
 from .update import FusedUpdate
@@ -158,9 +158,7 @@ def _recorded(model: OnPolicy) -> RecordedEngine | str:
 
 def _changed_step(model: OnPolicy, names: tuple[str, ...]) -> str:
     """What an algorithm does in its own way that the engines know in one way only; "" if nothing."""
-    from ..on_policy import OnPolicy
-
-    if name := own_version(model, OnPolicy, names):
+    if name := model.own_version(names):
         return f"{type(model).__name__} has its own {name}"
     return "" if model.step == "adam" else f"step={model.step!r}"
 
