@@ -85,7 +85,7 @@ def draw(rows: Sequence[tables.Row], path: Path) -> None:
     axes.set_title(f"PPO on {ENV}")
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     figure.savefig(path, dpi=120)
 
 
