@@ -117,7 +117,7 @@ class VecNormalize(KeepsInfos, StatefulNormalizer):
         if not fine:
             return None
         if self.training:
-            obs.mean, obs.var = moments
+            obs.mean, obs.var = moments[0], moments[1]
             ret.mean, ret.var = np.float64(ret_mean), np.float64(ret_var)
             obs.count, ret.count = obs.count + n, ret.count + n
         return out, out_rewards

@@ -19,8 +19,8 @@ def listens(callback: BaseCallback) -> bool:
 def is_quiet(callback: BaseCallback) -> bool:
     """Whether a callback, and those inside it, look at no locals and change nothing of the model.
 
-    A class says so by `quiet = True`. Steps without an episode's end then need no infos, and the engine is not looked
-    at anew.
+    A class says so by `quiet = True`. The fused engine then makes no locals of a step for it, and infos at episodes'
+    ends alone; nor is the engine looked at anew.
     """
     if isinstance(callback, CallbackList):
         return all(map(is_quiet, callback.callbacks))

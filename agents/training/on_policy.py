@@ -62,7 +62,7 @@ class OnPolicy(Algorithm):
                 clipped_actions = self._clipped(actions)
                 transition = take_step(clipped_actions)
                 new_obs, rewards, dones = transition.observations, transition.rewards, transition.dones
-                infos = take_step.infos(transition, curious)
+                infos = take_step.infos(transition, curious or bool(dones.any()))
                 self.num_timesteps += env.num_envs
                 callback.update_locals(locals())
                 if not callback.on_step():

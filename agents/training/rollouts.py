@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,7 +195,7 @@ class Stepper:
 
     env: VecEnv
 
-    @property
+    @cached_property
     def by_arrays(self) -> bool:
         """Whether the fast path is there."""
         return steps_by_arrays(type(self.env))
@@ -206,11 +206,11 @@ class Stepper:
             return self._by_infos(actions)
         return Transition(*self.env.step_arrays(actions))  # type: ignore[attr-defined]
 
-    def infos(self, step: Transition, curious: bool) -> list[dict[str, Any]]:
-        """SB3's infos [N] of the step just taken; [] if none were made yet, nobody is curious and no episode ended."""
+    def infos(self, step: Transition, wanted: bool) -> list[dict[str, Any]]:
+        """SB3's infos [N] of the step just taken; [] if none were made yet and none are wanted."""
         if step.infos is not None:
             return step.infos
-        return self.env.step_infos(step) if curious or step.dones.any() else []  # type: ignore[attr-defined]
+        return self.env.step_infos(step) if wanted else []  # type: ignore[attr-defined]
 
     def _by_infos(self, actions: np.ndarray) -> Transition:
         observations, rewards, dones, infos = self.env.step(actions)

@@ -58,7 +58,6 @@ class MujocoVecEnv(InProcessVecEnv):
         self.observation_space = self.noise.observation_space(self.observation_space)
         self.options, self.book = options, RecorderBook(options, self.envs)
         self._time_limit = options.max_episode_steps or options.spec.max_episode_steps or np.inf
-        self._simulators = [(env.model, env.data, env.data.ctrl) for env in self.task.envs]
         self._shape = (n_envs, *self.action_space.shape)  # type: ignore[misc]
 
     def reset(self) -> np.ndarray:
@@ -79,9 +78,8 @@ class MujocoVecEnv(InProcessVecEnv):
         noise, task, mj_step = self.noise, self.task, mujoco.mj_step
         actions = noise.executed(actions)
         n_substeps = task.frame_skip
-        task.begin()
-        for (model, data, control), action in zip(self._simulators, actions, strict=True):
-            control[:] = action
+        task.begin(actions)
+        for model, data in task.simulators:
             mj_step(model, data, n_substeps)
             if task.needs_contact_forces:
                 mujoco.mj_rnePostConstraint(model, data)

@@ -16,7 +16,7 @@ _ALL = (-np.inf, np.inf)
 class HalfCheetah(Task):
     """Forward reward minus control cost; the base of the others.
 
-    Where Numba is installed a step is one compiled call, and `info` computes its parts when it is asked for.
+    Where Numba is installed what is around the physics is compiled, and `info` computes its parts when it is asked for.
     """
 
     parameters: tuple[str, ...] = (
@@ -30,10 +30,12 @@ class HalfCheetah(Task):
     _forward_reward_weight: float
     _ctrl_cost_weight: float
     _exclude_current_positions_from_observation: bool
+    _kernels: list[Any] | None
 
     def __init__(self, envs: Sequence[Any]) -> None:
         super().__init__(envs)
         self._places = [self._place(env) for env in envs]
+        self._before = np.empty((len(envs), self.n_places))
 
     def read_parameters(self) -> None:
         super().read_parameters()
@@ -42,20 +44,25 @@ class HalfCheetah(Task):
         self._shape = n, size - self._hidden
         few = self.envs[0].model.nu < 8  # more of them NumPy adds pairwise
         plain = type(self._ctrl_cost_weight) is float  # another type would decide the precision of the cost
-        self._compiles = self.compiles and few and plain
+        kernels = [load_kernel("backends.mujoco_kernel", name) for name in ("runner_begin", "runner_end")]
+        self._kernels = kernels if self.compiles and few and plain and all(kernels) else None
         self._constants = *self._kernel_constants(), self.n_positions
 
-    def begin(self) -> None:
-        self._before = np.array([place.tolist() for place in self._places])  # [N, n_places]
+    def begin(self, actions: np.ndarray) -> None:
+        if self._kernels:
+            self._kernels[0](self.addresses, actions, self._before)
+            return
+        super().begin(actions)
+        self._before[:] = self._places
 
     def end(self, actions: np.ndarray, returns: np.ndarray) -> Outcome:
-        self._read_states()
         self._actions, self._has_parts = actions, False
-        if self._compiles and (kernel := load_kernel("backends.mujoco_kernel", "runner_step")):
+        if self._kernels:
             n = len(actions)
             outcome = np.empty(self._shape), np.empty(n, np.float32), np.zeros(n, bool)
-            kernel(self.states, self._before, actions, *outcome, returns, *self._constants)
+            self._kernels[1](self.addresses, self.states, self._before, actions, *outcome, returns, *self._constants)
             return outcome
+        self._read_states()
         self._compute_parts()
         rewards = self._reward()
         returns += rewards

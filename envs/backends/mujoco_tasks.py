@@ -32,8 +32,16 @@ class Task(ABC):
         self.envs = envs
         self.n_positions = envs[0].data.qpos.size
         self.states = np.empty((len(envs), self.n_positions + envs[0].data.qvel.size))  # [N, S] after the last step
+        self.simulators = [(env.model, env.data) for env in envs]
+        self._controls = [env.data.ctrl for env in envs]
         self._sources = [array for env in envs for array in (env.data.qpos, env.data.qvel)]
+        views = [(env.data.qpos, env.data.qvel, env.data.ctrl) for env in envs]
+        self.addresses = np.array([[view.ctypes.data for view in row] for row in views])  # [N, 3] of float64 numbers
         self.read_parameters()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy looks into the simulators of the copied environments, which Gymnasium makes anew."""
+        return type(self), (self.envs,)
 
     def read_parameters(self) -> None:
         """Take weights, limits and the like from the environments. ValueError if they are not all alike."""
@@ -43,9 +51,10 @@ class Task(ABC):
                 raise ValueError(f"{name}: environments stepped as arrays must share it, use backend='dummy'")
             setattr(self, name, values[0])
 
-    @abstractmethod
-    def begin(self) -> None:
-        """Before the physics is stepped."""
+    def begin(self, actions: np.ndarray) -> None:
+        """Before the physics is stepped: write the controls from `actions` [N, A]."""
+        for control, action in zip(self._controls, actions, strict=True):
+            control[:] = action
 
     @abstractmethod
     def end(self, actions: np.ndarray, returns: np.ndarray) -> Outcome:
@@ -61,9 +70,6 @@ class Task(ABC):
 
 class InvertedPendulum(Task):
     """1 a step until the pole leans by more than 0.2 rad."""
-
-    def begin(self) -> None:
-        """Nothing of the state before is needed."""
 
     def end(self, actions: np.ndarray, returns: np.ndarray) -> Outcome:
         self._read_states()

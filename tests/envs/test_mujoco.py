@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -146,3 +147,22 @@ def test_actions_of_another_shape() -> None:
     venv.reset()
     with pytest.raises(ValueError, match=r"actions of shape \(2, 1\): must be \(2, 6\)"):
         venv.step_arrays(np.zeros((2, 1), np.float32))
+
+
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Ant-v5", "InvertedPendulum-v5"])
+def test_a_copy_has_simulators_of_its_own(env_id: str, path: str) -> None:
+    venv = make_vec(env_id, 2, 0, "inprocess")
+    actions = random_actions(env_id, 20, 2)
+    venv.reset()
+    venv.step_arrays(actions[0])
+    copied = copy.deepcopy(venv)
+    steps = []
+    for own in (venv, copied):
+        own.seed(3)
+        own.reset()
+    for action in actions:
+        steps.append([own.step_arrays(action) for own in (venv, copied)])
+    for step, same in steps:
+        np.testing.assert_array_equal(same.observations, step.observations)
+        np.testing.assert_array_equal(same.rewards, step.rewards)
+    assert not np.array_equal(steps[-1][0].observations, steps[0][0].observations)

@@ -64,7 +64,7 @@ def test_a_lost_life_takes_no_other_environments_episode(
     assert step.terminated.tolist() == [True, True]
     assert step.episode_rows.tolist() == [1]
     assert step.episode_returns.tolist() == [2.0]
-    assert ["episode" in info for info in stepper.infos(step, curious=True)] == [False, True]
+    assert ["episode" in info for info in stepper.infos(step, wanted=True)] == [False, True]
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])  # meta: a device without numbers, which is none of the host's

@@ -27,7 +27,7 @@ class Collector:
 
     What a rollout needs of the critic, the values of all states and of the true last observations of truncated
     episodes, is one batch at the end: the weights do not change in between. Callbacks that listen to steps are called
-    at each, before it is recorded; `values` of their locals are None, for they are not known yet.
+    at each, before it is recorded; if they are not quiet they find its locals, `values` None, for not known yet.
     """
 
     trunk: Trunk
@@ -55,20 +55,22 @@ class Collector:
             executed = self.sampler(parameters, noise[n], buffer.actions[n])
             transition = take_step(executed)
             dones = transition.dones
+            ended = bool(np.count_nonzero(dones))
             model.num_timesteps += env.num_envs
-            infos = take_step.infos(transition, curious)
-            if listened:
+            infos = take_step.infos(transition, curious or ended)
+            if curious:
                 actions = buffer.actions[n].reshape(executed.shape).copy()
                 acted = {"n_steps": n, "actions": actions, "clipped_actions": executed, "values": None}
                 seen = {"new_obs": transition.observations, "rewards": transition.rewards, "dones": dones}
                 callback.update_locals(common | acted | seen | {"infos": infos})
-                if not callback.on_step():
-                    return False
+            if listened and not callback.on_step():
+                return False
+            if curious:
                 buffer.actions[n] = actions.reshape(buffer.actions[n].shape)
             model._update_info_buffer(infos, dones)
             buffer.record(parameters, transition)
             model._last_obs, model._last_episode_starts = transition.observations, dones
-            if transition.truncated.any():
+            if ended and transition.truncated.any():
                 rows = np.flatnonzero(transition.truncated)
                 truncations.append((n, rows, _rows(transition.final_observations)[rows]))
         self._add_values(buffer, truncations)

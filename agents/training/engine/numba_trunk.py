@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .flat import FlatParameters
@@ -38,7 +40,7 @@ class NumbaTrunk:
 
     def actor(self, observations: np.ndarray) -> np.ndarray:
         """Parameters [N, P]."""
-        return self._forward(ACTOR, self._acting, observations, self._acting.all_rows(len(observations)))[0]
+        return self._forward(ACTOR, self._acting, observations, self._acting(len(observations)).rows)[0]
 
     def critic(self, observations: np.ndarray) -> np.ndarray:
         """Values [N]."""
@@ -62,37 +64,44 @@ class NumbaTrunk:
         first, last = int(d_parameters is None), 1 + (d_values is not None)
         d_actor = NOTHING if d_parameters is None else np.ascontiguousarray(d_parameters)
         d_critic = NOTHING if d_values is None else np.ascontiguousarray(d_values)[:, None]
-        networks, work = self._networks, self._training.work
+        networks, work = self._networks, self._training.views.work
         backward(self._array, self.gradient, networks, first, last, self._tanh, d_actor, d_critic, work, self._deltas)
 
     def _forward(
         self, networks: tuple[int, int], buffers: _Buffers, observations: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        work, parameters, values = buffers(len(rows))
-        inputs = np.ascontiguousarray(observations)
+        work, parameters, values, _ = buffers(len(rows))
+        inputs = observations if observations.flags.c_contiguous else np.ascontiguousarray(observations)
         forward(self._array, self._networks, *networks, self._tanh, inputs, rows, work, parameters, values)
         return parameters, values
+
+
+class _Views(NamedTuple):
+    work: np.ndarray  # activations
+    parameters: np.ndarray  # [n, P]
+    values: np.ndarray  # [n, 1]
+    rows: np.ndarray  # [n], 0, ..., n - 1
 
 
 class _Buffers:
     """Activations and outputs of up to as many rows as were asked for."""
 
     def __init__(self, trunk: NumbaTrunk) -> None:
-        self._row_size, self._param_size, self._capacity = trunk.row_size, trunk.param_size, 0
+        self._row_size, self._param_size = trunk.row_size, trunk.param_size
+        self.views = self._whole = self._made(LANES)
 
-    def __call__(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Activations, parameters [n, P] and values [n, 1]."""
-        if n > self._capacity:
-            self._capacity = -(-n // LANES) * LANES
-            self.work = _aligned(self._capacity * self._row_size)
-            self._parameters = np.empty((self._capacity, self._param_size), np.float32)
-            self._values, self._rows = np.empty((self._capacity, 1), np.float32), np.arange(self._capacity)
-        return self.work, self._parameters[:n], self._values[:n]
+    def __call__(self, n: int) -> _Views:
+        """Those of n rows."""
+        if n != len(self.views.rows):
+            if n > len(self._whole.rows):
+                self._whole = self._made(-(-n // LANES) * LANES)
+            work, *outputs = self._whole
+            self.views = _Views(work, *(output[:n] for output in outputs))
+        return self.views
 
-    def all_rows(self, n: int) -> np.ndarray:
-        """0, ..., n - 1."""
-        self(n)
-        return self._rows[:n]
+    def _made(self, n: int) -> _Views:
+        outputs = np.empty((n, self._param_size), np.float32), np.empty((n, 1), np.float32)
+        return _Views(_aligned(n * self._row_size), *outputs, np.arange(n))
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -45,7 +45,7 @@ class LocationScaleSampler:
     def __init__(self, alpha: float, action_space: spaces.Box, executor: str = "numpy") -> None:
         self.alpha, self.shape, self.size = alpha, action_space.shape, math.prod(action_space.shape)
         self.low, self.high = (bound.reshape(-1).astype(np.float32) for bound in (action_space.low, action_space.high))
-        self._space = action_space
+        self._space, self._rounds = action_space, action_space.dtype != np.float32
         self._transform = _location_scale
         if executor == "numba":
             from .numba_sampling import location_scale
@@ -66,10 +66,11 @@ class LocationScaleSampler:
 
     def __call__(self, parameters: np.ndarray, noise: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """location + scale * noise; executed within the bounds."""
-        executed = np.empty((len(noise), *self.shape), np.float32)
-        self._transform(parameters, noise, self.low, self.high, actions, executed.reshape(noise.shape))
-        # Bounds in another precision are not to be rounded: an action would be beyond them.
-        return executed if self._space.dtype == np.float32 else _within(self._space, actions)
+        executed = np.empty_like(noise)
+        self._transform(parameters, noise, self.low, self.high, actions, executed)
+        if self._rounds:  # bounds in another precision: an action would be beyond them
+            return _within(self._space, actions)
+        return executed.reshape(-1, *self.shape)
 
 
 def _within(space: spaces.Box, actions: np.ndarray) -> np.ndarray:

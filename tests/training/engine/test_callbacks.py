@@ -246,6 +246,21 @@ def test_callbacks_that_neither_look_nor_change_anything() -> None:
     assert not is_quiet(EvalCallback(envs.make_vec("CartPole-v1"), callback_on_new_best=noisy))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_quiet_callback_is_called_at_each_step_and_can_end_the_run(engine: str) -> None:
+    class FiveSteps(BaseCallback):
+        quiet = True
+
+        def _on_step(self) -> bool:
+            steps.append(self.num_timesteps)
+            return len(steps) < 5
+
+    steps: list[int] = []
+    model = model_of(engine)
+    model.learn(96, FiveSteps())
+    assert steps == [2, 4, 6, 8, 10] and model.num_timesteps == 10
+
+
 def hooked(callback: Any) -> None:
     callback.model.policy.action_net.register_forward_hook(lambda *_: callback.model.heard.append(1))
 
