@@ -19,7 +19,8 @@ from .engine.convolutions import choose_convolutions
 from .engine.threads import single_thread
 from .events import flush_events, use_cheap_events
 from .masking import mask_size
-from .rollouts import RolloutBuffer, Stepper
+from .rollouts import RolloutBuffer
+from .stepper import Stepper
 
 if TYPE_CHECKING:
     from ..policies import ActorCriticPolicy

@@ -23,7 +23,8 @@ from .diagnostics import detailed_diagnostics
 from .engine.mlp import own_version
 from .listeners import is_quiet
 from .masking import action_masks
-from .rollouts import Minibatch, Observations, RolloutBuffer, Stepper, rows_of
+from .rollouts import Minibatch, RolloutBuffer
+from .stepper import Observations, Stepper, rows_of
 from .updates import Evaluation, Means, make_update
 
 

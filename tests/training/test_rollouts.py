@@ -10,7 +10,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.training.rollouts import RolloutBuffer, Stepper
+from agents.training.rollouts import RolloutBuffer
+from agents.training.stepper import Stepper
 from envs import VecNormalize
 from envs.backends.inprocess import InProcessVecEnv
 from envs.backends.sb3 import DummyVecEnv

@@ -12,7 +12,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from ...policies.actor_critic import check_finite
 from ..listeners import is_quiet, listens
-from ..rollouts import Observations, RolloutBuffer, Stepper
+from ..rollouts import RolloutBuffer
+from ..stepper import Observations, Stepper
 from .flat import FlatParameters
 from .sampling import Sampler
 from .trunk import Trunk

@@ -24,7 +24,8 @@ from ...policies.actor_critic import ActorCriticPolicy, CnnPolicy, MultiInputPol
 from ...policies.images import RawNatureCNN
 from ...policies.shared import SharedMlp
 from ..devices import to_host
-from ..rollouts import Minibatch, Observations, RolloutBuffer
+from ..rollouts import Minibatch, RolloutBuffer
+from ..stepper import Observations
 from ..updates import Evaluation
 from .constants import constants_of
 from .mlp import REPLACED, hooks, own_version

@@ -29,7 +29,7 @@ import envs
 from agents import PPO
 from agents.objectives import PolicyLoss
 from agents.policies import ActorCriticPolicy
-from agents.training import rollouts
+from agents.training import stepper
 from agents.training.engine.trunk import executor_named
 from agents.training.listeners import is_quiet
 from envs.backends import arrays
@@ -232,7 +232,7 @@ def test_a_way_to_step_of_the_users_is_taken(engine: str, kind: type[InProcessVe
 @pytest.mark.parametrize("kind", [InProcessVecEnv, OwnStepWait, OwnStep, DummyVecEnv, envs.VecNormalize, VecNormalize])
 def test_what_steps_by_arrays(kind: type[VecEnv]) -> None:
     by_arrays = kind in (InProcessVecEnv, envs.VecNormalize)
-    assert arrays.steps_by_arrays(kind) == rollouts.steps_by_arrays(kind) == by_arrays
+    assert arrays.steps_by_arrays(kind) == stepper.steps_by_arrays(kind) == by_arrays
 
 
 def test_callbacks_that_neither_look_nor_change_anything() -> None:

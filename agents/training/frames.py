@@ -1,0 +1,87 @@
+"""Images of a rollout: stacks that slide along a video, of which each frame is kept once."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+
+class FrameStacks:
+    """Stacks [T, N, C, H, W] of bytes as an index [T, N, C] into frames [F, H, W]; reads as the array it stands for.
+
+    A stack that slid by one frame (all but its last are all but the first of the step before) adds that frame; any
+    other, such as an RGB image, adds all C. There is room for T N C frames, of which the system provides the pages that
+    are written to.
+    """
+
+    def __init__(self, n_steps: int, n_envs: int, space: spaces.Box, device: torch.device) -> None:
+        channels, *size = self._row_shape = space.shape
+        self.device, self.index, self.n_frames = device, np.zeros((n_steps, n_envs, channels), np.int64), 0
+        self.frames = _bytes((n_steps * n_envs * channels, *size), device)
+        self._last = _bytes((n_envs, channels, *size), device)
+        self._for_network = self._last
+        if device.type == "cpu":  # where networks want the channels last
+            self._for_network = np.moveaxis(np.zeros((n_envs, *size, channels), np.uint8), -1, 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, N, C, H, W)."""
+        return *self.index.shape[:2], *self._row_shape
+
+    def __getitem__(self, steps: Any) -> np.ndarray:
+        """A copy of the stacks of some steps."""
+        return self.frames[self.index[steps]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All stacks, in a new array."""
+        return np.asarray(self[:], dtype)
+
+    def put(self, step: int, stacks: np.ndarray) -> np.ndarray:
+        """Keep the stacks [N, C, H, W] of the next step; returns them in the order of memory for networks."""
+        n, channels = stacks.shape[:2]
+        slides = np.zeros(n, bool)
+        if step:
+            slides = (stacks[:, :-1] == self._last[:, 1:]).all(axis=(1, 2, 3))
+        else:
+            self.n_frames = 0
+        for row, slid in enumerate(slides.tolist()):
+            new = 1 if slid else channels
+            end = self.n_frames + new
+            self.frames[self.n_frames : end] = stacks[row, channels - new :]
+            self.index[step, row, : channels - new] = self.index[step - 1, row, new:]
+            self.index[step, row, channels - new :] = np.arange(self.n_frames, end)
+            self.n_frames = end
+        self._last[:] = stacks
+        if self._for_network is not self._last:
+            self._for_network[:] = stacks
+        return self._for_network
+
+    def column(self) -> FrameColumn:
+        """The T N stacks as a column of minibatches, on the device."""
+        frames, index = torch.from_numpy(self.frames[: self.n_frames]), torch.from_numpy(self.index).flatten(0, 1)
+        return FrameColumn(*(part.to(self.device, non_blocking=True) for part in (frames, index)))
+
+
+class FrameColumn(NamedTuple):
+    """R stacks of C frames."""
+
+    frames: Tensor  # [F, H, W]
+    stacks: Tensor  # [R, C] of frames
+
+    def take(self, rows: Tensor) -> Tensor:
+        """The stacks [B, C, H, W] of some rows, channels last in memory."""
+        stacks = self.stacks[rows]
+        images = self.frames.new_empty((len(stacks), *self.frames.shape[1:], stacks.shape[1]))
+        for channel, frames in enumerate(stacks.unbind(1)):
+            images[..., channel] = self.frames.index_select(0, frames)
+        return images.permute(0, 3, 1, 2)
+
+
+def _bytes(shape: tuple[int, ...], device: torch.device) -> np.ndarray:
+    """Zeros, pinned for a GPU to copy."""
+    zeros = np.zeros(shape, np.uint8)
+    return torch.from_numpy(zeros).pin_memory().numpy() if device.type == "cuda" else zeros
