@@ -62,8 +62,8 @@ class FrameStacks:
 
     def column(self) -> FrameColumn:
         """The T N stacks as a column of minibatches, on the device."""
-        frames, index = torch.from_numpy(self.frames[: self.n_frames]), torch.from_numpy(self.index).flatten(0, 1)
-        return FrameColumn(*(part.to(self.device, non_blocking=True) for part in (frames, index)))
+        parts = self.frames[: self.index.max() + 1], self.index.reshape(-1, self.index.shape[-1])
+        return FrameColumn(*(torch.from_numpy(part).to(self.device, non_blocking=True) for part in parts))
 
 
 class FrameColumn(NamedTuple):

@@ -72,6 +72,11 @@ def test_a_frame_is_kept_once() -> None:
     assert frames.n_frames == 2 * (3 + 3)  # the next rollout starts over
 
 
+def test_zeros_are_there_before_anything_else() -> None:
+    frames = FrameStacks(2, 3, images(4, 5, 5), CPU)
+    assert not frames.column().take(torch.arange(6)).any() and not np.asarray(frames).any()
+
+
 def test_images_that_do_not_slide_are_kept_whole() -> None:
     stacks = np.random.default_rng(0).integers(0, 256, (5, 2, 3, 6, 6), np.uint8)
     frames = filled(stacks, made_for(stacks))
