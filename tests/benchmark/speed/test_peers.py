@@ -165,7 +165,7 @@ def test_a_script_takes_part_by_its_path(tmp_path: Path) -> None:
 def test_a_contender_that_fails_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = checkout(tmp_path, "cleanrl")
     (root / "cleanrl/ppo.py").write_text("raise SystemExit(3)")
-    assert list(turns.measure("cartpole-128", ["cleanrl ppo", "ppo"], 1, {"cleanrl": root})) == ["ppo"]
+    assert list(turns.measure("cartpole-128", ["cleanrl ppo", "bare steps"], 1, {"cleanrl": root})) == ["bare steps"]
     assert "cartpole-128: left out: cleanrl ppo: ended with exit status 3" in capsys.readouterr().out
 
 
