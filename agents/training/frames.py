@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class FrameStacks:
-    """Stacks [T, N, C, H, W] of bytes as an index [T, N, C] into frames [F, H, W]; reads as the array it stands for.
+    """Stacks [T, N, C, H, W] of bytes as an index [T, N, C] into frames [F, H, W]; np.asarray makes the array of them.
 
     A stack that slid by one frame (all but its last are all but the first of the step before) adds that frame; any
     other, such as an RGB image, adds all C. There is room for T N C frames, of which the system provides the pages that
@@ -32,12 +32,19 @@ class FrameStacks:
         """(T, N, C, H, W)."""
         return *self.index.shape[:2], *self._row_shape
 
-    def __getitem__(self, steps: Any) -> np.ndarray:
-        """A copy of the stacks of some steps."""
-        return self.frames[self.index[steps]]
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """As of the array, but a copy."""
+        if isinstance(key, int | slice):  # steps
+            return self.frames[self.index[key]]
+        return np.asarray(self)[key]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All stacks, in a new array."""
+        """All stacks, in a new array. ValueError where none may be made."""
+        if copy is False:
+            raise ValueError("copy=False: the stacks are in no array yet")
         return np.asarray(self[:], dtype)
 
     def put(self, step: int, stacks: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -143,7 +144,8 @@ class RolloutBuffer:
 def _room(shape: tuple[int, int], space: spaces.Space, device: torch.device) -> Kept:
     """Zeros [T, N, ...]; float64 as float32, which networks see; pinned for a GPU to copy. Frames for images."""
     assert space.shape is not None
-    if isinstance(space, spaces.Box) and len(space.shape) == 3 and space.dtype == np.uint8:
+    large = len(space.shape) == 3 and math.prod(space.shape[1:]) >= 1024  # an index to smaller frames would not pay
+    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and large:
         return FrameStacks(*shape, space, device)
     zeros = np.zeros((*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
     return torch.from_numpy(zeros).pin_memory().numpy() if device.type == "cuda" else zeros

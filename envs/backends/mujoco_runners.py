@@ -11,6 +11,7 @@ from ..compiled import load_kernel
 from .mujoco_tasks import Outcome, Task
 
 _ALL = (-np.inf, np.inf)
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)  # of actions; other types have a precision of their own
 
 
 class HalfCheetah(Task):
@@ -34,8 +35,11 @@ class HalfCheetah(Task):
 
     def __init__(self, envs: Sequence[Any]) -> None:
         super().__init__(envs)
-        self._places = [self._place(env) for env in envs]
         self._before = np.empty((len(envs), self.n_places))
+
+    def look(self) -> None:
+        super().look()
+        self._places = [self._place(env) for env in self.envs]
 
     def read_parameters(self) -> None:
         super().read_parameters()
@@ -49,7 +53,7 @@ class HalfCheetah(Task):
         self._constants = *self._kernel_constants(), self.n_positions
 
     def begin(self, actions: np.ndarray) -> None:
-        if self._kernels:
+        if self._kernels and actions.dtype in _FLOATS:
             self._kernels[0](self.addresses, actions, self._before)
             return
         super().begin(actions)
@@ -57,7 +61,7 @@ class HalfCheetah(Task):
 
     def end(self, actions: np.ndarray, returns: np.ndarray) -> Outcome:
         self._actions, self._has_parts = actions, False
-        if self._kernels:
+        if self._kernels and actions.dtype in _FLOATS:
             n = len(actions)
             outcome = np.empty(self._shape), np.empty(n, np.float32), np.zeros(n, bool)
             self._kernels[1](self.addresses, self.states, self._before, actions, *outcome, returns, *self._constants)
@@ -208,8 +212,11 @@ class Ant(Walker2d):
 
     def __init__(self, envs: Sequence[Any]) -> None:
         super().__init__(envs)
-        self._force_sources = [env.data.cfrc_ext.reshape(-1) for env in envs]
         self._forces = np.empty((len(envs), envs[0].data.cfrc_ext.size))
+
+    def look(self) -> None:
+        super().look()
+        self._force_sources = [env.data.cfrc_ext.reshape(-1) for env in self.envs]
 
     def _kernel_constants(self) -> tuple[Any, ...]:
         return ()

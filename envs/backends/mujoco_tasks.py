@@ -23,6 +23,8 @@ class Task(ABC):
     """
 
     parameters: tuple[str, ...] = ()  # attributes of the environments, which become attributes here
+    views = "simulators", "addresses", "_controls", "_sources", "_places", "_force_sources"  # what `look` makes
+    addresses: np.ndarray  # [N, 3] of positions, velocities and controls, float64 numbers in the simulators
     can_terminate = True
     needs_contact_forces = False  # what mj_rnePostConstraint computes; the physics does not depend on it
     dt: float
@@ -32,19 +34,30 @@ class Task(ABC):
         self.envs = envs
         self.n_positions = envs[0].data.qpos.size
         self.states = np.empty((len(envs), self.n_positions + envs[0].data.qvel.size))  # [N, S] after the last step
-        self.simulators = [(env.model, env.data) for env in envs]
-        self._controls = [env.data.ctrl for env in envs]
-        self._sources = [array for env in envs for array in (env.data.qpos, env.data.qvel)]
-        views = [(env.data.qpos, env.data.qvel, env.data.ctrl) for env in envs]
-        self.addresses = np.array([[view.ctypes.data for view in row] for row in views])  # [N, 3] of float64 numbers
         self.read_parameters()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in self.views}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy looks into the simulators of the copied environments, which Gymnasium makes anew."""
-        return type(self), (self.envs,)
+        vars(self).update(state)
+        self.look()
+
+    def look(self) -> None:
+        """Make the views into the simulators of the environments."""
+        data = [env.data for env in self.envs]
+        self.simulators = [(env.model, env.data) for env in self.envs]
+        self._controls = [d.ctrl for d in data]
+        self._sources = [array for d in data for array in (d.qpos, d.qvel)]
+        self.addresses = np.array([[view.ctypes.data for view in (d.qpos, d.qvel, d.ctrl)] for d in data])
 
     def read_parameters(self) -> None:
-        """Take weights, limits and the like from the environments. ValueError if they are not all alike."""
+        """Take weights, limits and the like from the environments, and look into their simulators anew.
+
+        ValueError if they are not all alike.
+        """
+        self.look()
         for name in ("dt", "frame_skip", *self.parameters):
             values = [getattr(env, name) for env in self.envs]
             if any(value != values[0] for value in values):

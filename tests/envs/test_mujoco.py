@@ -154,8 +154,9 @@ def test_a_copy_has_simulators_of_its_own(env_id: str, path: str) -> None:
     venv = make_vec(env_id, 2, 0, "inprocess")
     actions = random_actions(env_id, 20, 2)
     venv.reset()
-    venv.step_arrays(actions[0])
+    step = venv.step_arrays(actions[0])
     copied = copy.deepcopy(venv)
+    assert str(copied.step_infos(step)) == str(venv.step_infos(step))
     steps = []
     for own in (venv, copied):
         own.seed(3)
@@ -166,3 +167,24 @@ def test_a_copy_has_simulators_of_its_own(env_id: str, path: str) -> None:
         np.testing.assert_array_equal(same.observations, step.observations)
         np.testing.assert_array_equal(same.rewards, step.rewards)
     assert not np.array_equal(steps[-1][0].observations, steps[0][0].observations)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "bool", "float16", ">f4", "float64"])
+@pytest.mark.parametrize("env_id", ["HalfCheetah-v5", "Walker2d-v5"])
+def test_actions_of_any_type_cost_what_they_cost_in_gymnasium(env_id: str, dtype: str, path: str) -> None:
+    actions = (2 * random_actions(env_id, 30, 1)).astype(dtype)
+    venv = make_vec(env_id, 1, 0, "inprocess", max_episode_steps=20)
+    reference = plain_loop(lambda: gymnasium.make(env_id, max_episode_steps=20), 1, 0, actions)
+    assert_same(venv, reference, actions)
+
+
+def test_a_simulator_that_was_replaced_is_stepped_from_the_next_reset_on(path: str) -> None:
+    venv, other = (make_vec("HalfCheetah-v5", 1, 0, "inprocess") for _ in range(2))
+    assert isinstance(venv, MujocoVecEnv)
+    env = venv.envs[0].unwrapped
+    env.model, env.data = env._initialize_simulation()  # type: ignore[attr-defined]
+    for own in (venv, other):
+        own.reset()
+    for action in random_actions("HalfCheetah-v5", 5, 1):
+        steps = [own.step_arrays(action) for own in (venv, other)]
+        np.testing.assert_array_equal(steps[0].observations, steps[1].observations)

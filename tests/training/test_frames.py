@@ -54,7 +54,11 @@ def test_stacks_are_what_was_put_there(ends: list[list[bool]], channels: int, se
     frames = filled(stacks, made_for(stacks))
     assert frames.shape == stacks.shape
     np.testing.assert_array_equal(np.asarray(frames), stacks)
-    np.testing.assert_array_equal(frames[-1], stacks[-1])
+    for key in (-1, slice(0, 2), (0, 1), (..., -1), (slice(None), 1, 0, 2), stacks > 100, [0, 0]):
+        np.testing.assert_array_equal(frames[key], stacks[key])
+    assert len(frames) == len(stacks)
+    with pytest.raises(ValueError, match="copy=False"):
+        np.array(frames, copy=False)
     rows = torch.randperm(stacks.shape[0] * stacks.shape[1])[:7]
     taken = frames.column().take(rows)
     np.testing.assert_array_equal(taken, stacks.reshape(-1, *stacks.shape[2:])[rows])
@@ -94,17 +98,20 @@ def test_what_comes_in_an_array_that_is_used_again_is_kept() -> None:
 
 
 def test_images_in_a_dictionary() -> None:
-    space = spaces.Dict({"image": images(2, 4, 4), "place": spaces.Box(-1, 1, (2,), np.float32)})
+    space = spaces.Dict(
+        {"image": images(2, 32, 32), "small": images(2, 4, 4), "place": spaces.Box(-1, 1, (2,), np.float32)}
+    )
     buffer = RolloutBuffer(3, 2, space, spaces.Discrete(2), 2, CPU)
-    stacks = video(np.random.default_rng(0), np.zeros((3, 2), bool), 2, (4, 4))
+    stacks = video(np.random.default_rng(0), np.zeros((3, 2), bool), 2, (32, 32))
     for step in stacks:
-        observed = buffer.observe({"image": step, "place": np.ones((2, 2), np.float32)})
+        observed = buffer.observe({"image": step, "small": step[..., :4, :4], "place": np.ones((2, 2), np.float32)})
         assert isinstance(observed, dict)
         np.testing.assert_array_equal(observed["image"], step)
         buffer.pos += 1
     batch = next(buffer.get(shuffle=False))
     assert isinstance(batch.observations, dict)
-    np.testing.assert_array_equal(batch.observations["image"], stacks.reshape(6, 2, 4, 4))
+    np.testing.assert_array_equal(batch.observations["image"], stacks.reshape(6, 2, 32, 32))
+    np.testing.assert_array_equal(batch.observations["small"], stacks.reshape(6, 2, 32, 32)[..., :4, :4])
     assert (batch.observations["place"] == 1).all()
 
 
