@@ -20,7 +20,8 @@ class FrameStacks:
 
     def __init__(self, n_steps: int, n_envs: int, space: spaces.Box, device: torch.device) -> None:
         channels, *size = self._row_shape = space.shape
-        self.device, self.index, self.n_frames = device, np.zeros((n_steps, n_envs, channels), np.int64), 0
+        self.device, self.index = device, np.zeros((n_steps, n_envs, channels), np.int64)
+        self.n_frames, self._next = 0, 0  # frames so far; the step after the one that was put last
         self.frames = _bytes((n_steps * n_envs * channels, *size), device)
         self._last = _bytes((n_envs, channels, *size), device)
         self._for_network = self._last
@@ -51,10 +52,10 @@ class FrameStacks:
         """Keep the stacks [N, C, H, W] of the next step; returns them in the order of memory for networks."""
         n, channels = stacks.shape[:2]
         slides = np.zeros(n, bool)
-        if step:
-            slides = (stacks[:, :-1] == self._last[:, 1:]).all(axis=(1, 2, 3))
-        else:
+        if step == 0:
             self.n_frames = 0
+        elif step == self._next:
+            slides = (stacks[:, :-1] == self._last[:, 1:]).all(axis=(1, 2, 3))
         for row, slid in enumerate(slides.tolist()):
             new = 1 if slid else channels
             end = self.n_frames + new
@@ -62,7 +63,7 @@ class FrameStacks:
             self.index[step, row, : channels - new] = self.index[step - 1, row, new:]
             self.index[step, row, channels - new :] = np.arange(self.n_frames, end)
             self.n_frames = end
-        self._last[:] = stacks
+        self._last[:], self._next = stacks, step + 1
         if self._for_network is not self._last:
             self._for_network[:] = stacks
         return self._for_network

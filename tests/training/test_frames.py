@@ -81,6 +81,14 @@ def test_zeros_are_there_before_anything_else() -> None:
     assert not frames.column().take(torch.arange(6)).any() and not np.asarray(frames).any()
 
 
+def test_a_step_may_be_put_again() -> None:
+    stacks = video(np.random.default_rng(0), np.zeros((3, 2), bool), 3, (4, 4))
+    frames = filled(stacks[:2], made_for(stacks))
+    slid = np.concatenate((stacks[1, :, 1:], stacks[2, :, -1:]), axis=1)
+    frames.put(1, slid)
+    np.testing.assert_array_equal(np.asarray(frames)[:2], [stacks[0], slid])
+
+
 def test_images_that_do_not_slide_are_kept_whole() -> None:
     stacks = np.random.default_rng(0).integers(0, 256, (5, 2, 3, 6, 6), np.uint8)
     frames = filled(stacks, made_for(stacks))
