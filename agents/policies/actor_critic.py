@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common import policies as sb3
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from .checks import check_image, check_net_arch, check_observations
 from .heads import make_head
 from .images import RawNatureCNN
 from .lean_torch import keep_compiler_out, keep_freed_memory
@@ -35,7 +35,8 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
         others: as in SB3; classes (`activation_fn`, `optimizer_class`, `features_extractor_class`) also by name.
 
     Raises:
-        ValueError: for a head that is unknown or does not suit the action space, gSDE, or a CNN on vectors.
+        ValueError: for a head that is unknown or does not suit the action space, gSDE, a CNN on vectors, observations
+            that are neither arrays nor a Dict of them, or a `net_arch` that says no widths.
     """
 
     def __init__(
@@ -63,10 +64,13 @@ class ActorCriticPolicy(sb3.ActorCriticPolicy):
     ) -> None:
         if use_sde:
             raise ValueError("use_sde=True: state-dependent exploration has no f-softargmax form; use a head instead")
+        check_observations(observation_space)
+        if type(self)._build_mlp_extractor is sb3.ActorCriticPolicy._build_mlp_extractor:
+            check_net_arch(net_arch)  # a network of the user's may want another
         features_extractor_class = class_from_name("features_extractor_class", features_extractor_class)
         optimizer_class = class_from_name("optimizer_class", optimizer_class)
         if issubclass(features_extractor_class, NatureCNN):
-            _check_image(observation_space, normalize_images)
+            check_image(observation_space, normalize_images)
         if features_extractor_class is NatureCNN:
             features_extractor_class = RawNatureCNN
             net_arch = [] if net_arch is None else net_arch  # as SB3 has it
@@ -246,11 +250,3 @@ class MultiInputPolicy(ActorCriticPolicy):
 
 
 MlpPolicy = ActorCriticPolicy
-
-
-def _check_image(space: spaces.Space, normalize_images: bool) -> None:
-    if not is_image_space(space, check_channels=False, normalized_image=not normalize_images):
-        dtype, shape = getattr(space, "dtype", np.dtype(object)), getattr(space, "shape", None)
-        raise ValueError(
-            f"CnnPolicy needs image observations (uint8, 3 dimensions), got {dtype} of shape {shape}: use MlpPolicy"
-        )

@@ -119,6 +119,7 @@ CASES = {
     "render mode": (["--env-kwargs", "render_mode:rgb_array"], "--video"),
     "settings of a step": (params("step:armijo", "step_kwargs:3"), "must be a mapping"),
     "a setting of a step": (params("step:armijo", "step_kwargs:dict(shrink=2)"), "shrink=2: must be"),
+    "a number for the widths of layers": (params("policy_kwargs:dict(net_arch=64)"), "net_arch=64: must be the widths"),
     "a regulariser without coefficient": (["--reg", "kl"], "--reg kl,coef="),
     "seeds": (["--seeds", "4-0"], "must go up"),
     "seeds twice": (["--seeds", "1,1"], "twice"),
