@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+
+Interleave = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # as `interleave` of engine/numba_frames.py
 
 
 class FrameStacks:
@@ -68,10 +71,11 @@ class FrameStacks:
             self._for_network[:] = stacks
         return self._for_network
 
-    def column(self) -> FrameColumn:
-        """The T N stacks as a column of minibatches, on the device."""
+    def column(self, interleave: Interleave | None = None) -> FrameColumn:
+        """The T N stacks as a column of minibatches, on the device; with compiled code to put four frames together."""
         parts = self.frames[: self.index.max() + 1], self.index.reshape(-1, self.index.shape[-1])
-        return FrameColumn(*(torch.from_numpy(part).to(self.device, non_blocking=True) for part in parts))
+        frames, stacks = (torch.from_numpy(part).to(self.device, non_blocking=True) for part in parts)
+        return FrameColumn(frames, stacks, interleave)
 
 
 class FrameColumn(NamedTuple):
@@ -79,11 +83,16 @@ class FrameColumn(NamedTuple):
 
     frames: Tensor  # [F, H, W]
     stacks: Tensor  # [R, C] of frames
+    interleave: Interleave | None
 
     def take(self, rows: Tensor) -> Tensor:
         """The stacks [B, C, H, W] of some rows, channels last in memory."""
-        stacks = self.stacks[rows]
-        images = self.frames.new_empty((len(stacks), *self.frames.shape[1:], stacks.shape[1]))
+        stacks, size = self.stacks[rows], self.frames.shape[1:]
+        if self.interleave is not None and stacks.shape[1] == 4:
+            pixels = np.empty((len(stacks), size.numel()), np.uint32)
+            self.interleave(self.frames.flatten(1).numpy(), stacks.numpy(), pixels)
+            return torch.from_numpy(pixels.view(np.uint8).reshape(-1, *size, 4)).permute(0, 3, 1, 2)
+        images = self.frames.new_empty((len(stacks), *size, stacks.shape[1]))
         for channel, frames in enumerate(stacks.unbind(1)):
             images[..., channel] = self.frames.index_select(0, frames)
         return images.permute(0, 3, 1, 2)

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from .frames import FrameColumn, FrameStacks
+from .frames import FrameColumn, FrameStacks, Interleave
 from .stepper import Observations, Transition
 
 TensorObservations = Tensor | dict[str, Tensor]
@@ -65,6 +65,7 @@ class RolloutBuffer:
         self.rewards, self.values, self.next_values = (np.zeros(shape, np.float32) for _ in range(3))
         self.terminated, self.truncated = (np.zeros(shape, bool) for _ in range(2))
         self.advantages, self.returns = (np.zeros(shape, np.float32) for _ in range(2))
+        self.interleave: Interleave | None = None  # compiled code that puts frames together
         self.policy_advantages: np.ndarray = self.advantages  # what the policy learns from: [T, N], or dense [T, N, A]
         self.reference: np.ndarray | None = None  # [T, N, P] of a regulariser's reference policy
         self._by_env = np.arange(n_steps * n_envs).reshape(n_steps, n_envs).T.ravel()
@@ -137,7 +138,7 @@ class RolloutBuffer:
         if isinstance(value, dict):
             return {key: self._flat(kept) for key, kept in value.items()}  # type: ignore[misc]
         if isinstance(value, FrameStacks):
-            return value.column()
+            return value.column(self.interleave)
         return torch.as_tensor(value.reshape(-1, *value.shape[2:])).to(self.device, non_blocking=True)
 
 

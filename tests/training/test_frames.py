@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_stacks_are_what_was_put_there(ends: list[list[bool]], channels: int, se
     taken = frames.column().take(rows)
     np.testing.assert_array_equal(taken, stacks.reshape(-1, *stacks.shape[2:])[rows])
     assert taken.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_compiled_code_puts_the_same_stacks_together(channels: int) -> None:
+    from agents.training.engine.numba_frames import interleave
+
+    stacks = video(np.random.default_rng(0), np.random.default_rng(1).random((9, 2)) < 0.2, channels, (5, 7))
+    frames, rows = filled(stacks, made_for(stacks)), torch.randperm(18)[:7]
+    plain, compiled = frames.column().take(rows), frames.column(interleave).take(rows)
+    np.testing.assert_array_equal(compiled, plain)
+    assert compiled.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_frame_is_kept_once() -> None:
