@@ -36,10 +36,10 @@ def check_net_arch(net_arch: Any) -> None:
     """ValueError unless it is None, widths, or widths under "pi" and "vf"; SB3 would ignore another key."""
     if isinstance(net_arch, list) and len(net_arch) == 1 and isinstance(net_arch[0], Mapping):
         net_arch = net_arch[0]  # as SB3 once had it, and still takes
-    if isinstance(net_arch, Mapping):
-        for key in net_arch:
-            check_choice("net_arch", str(key), ("pi", "vf"))
-    for widths in net_arch.values() if isinstance(net_arch, Mapping) else (() if net_arch is None else net_arch,):
+    if net_arch is None:
+        return
+    for key, widths in (net_arch if isinstance(net_arch, Mapping) else {"pi": net_arch}).items():
+        check_choice("net_arch", str(key), ("pi", "vf"))
         whole = isinstance(widths, list | tuple) and all(isinstance(n, int | np.integer) and n >= 1 for n in widths)
         if not whole:
             raise ValueError(

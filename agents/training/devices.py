@@ -17,6 +17,12 @@ def on_gpu(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def zeros_for(device: torch.device, shape: tuple[int, ...], dtype: np.typing.DTypeLike | None) -> np.ndarray:
+    """Zeros on the host, pinned for a GPU to copy."""
+    zeros = np.zeros(shape, dtype)
+    return torch.from_numpy(zeros).pin_memory().numpy() if on_gpu(device) else zeros
+
+
 def to_host(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """Tensors as arrays, with one wait for the GPU rather than one for each."""
     copies = [tensor.detach().to("cpu", non_blocking=True) for tensor in tensors]

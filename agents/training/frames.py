@@ -10,6 +10,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from .devices import zeros_for
+
 Interleave = Callable[[np.ndarray, np.ndarray, np.ndarray], None]  # as `interleave` of engine/numba_frames.py
 
 
@@ -25,8 +27,8 @@ class FrameStacks:
         channels, *size = self._row_shape = space.shape
         self.device, self.index = device, np.zeros((n_steps, n_envs, channels), np.int64)
         self.n_frames, self._next = 0, 0  # frames so far; the step after the one that was put last
-        self.frames = _bytes((n_steps * n_envs * channels, *size), device)
-        self._last = _bytes((n_envs, channels, *size), device)
+        self.frames = zeros_for(device, (n_steps * n_envs * channels, *size), np.uint8)
+        self._last = zeros_for(device, (n_envs, channels, *size), np.uint8)
         self._for_network = self._last
         if device.type == "cpu":  # where networks want the channels last
             self._for_network = np.moveaxis(np.zeros((n_envs, *size, channels), np.uint8), -1, 1)
@@ -96,9 +98,3 @@ class FrameColumn(NamedTuple):
         for channel, frames in enumerate(stacks.unbind(1)):
             images[..., channel] = self.frames.index_select(0, frames)
         return images.permute(0, 3, 1, 2)
-
-
-def _bytes(shape: tuple[int, ...], device: torch.device) -> np.ndarray:
-    """Zeros, pinned for a GPU to copy."""
-    zeros = np.zeros(shape, np.uint8)
-    return torch.from_numpy(zeros).pin_memory().numpy() if device.type == "cuda" else zeros

@@ -11,6 +11,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from .devices import zeros_for
 from .frames import FrameColumn, FrameStacks, Interleave
 from .stepper import Observations, Transition
 
@@ -148,8 +149,7 @@ def _room(shape: tuple[int, int], space: spaces.Space, device: torch.device) -> 
     large = len(space.shape) == 3 and math.prod(space.shape[1:]) >= 1024  # an index to smaller frames would not pay
     if isinstance(space, spaces.Box) and space.dtype == np.uint8 and large:
         return FrameStacks(*shape, space, device)
-    zeros = np.zeros((*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
-    return torch.from_numpy(zeros).pin_memory().numpy() if device.type == "cuda" else zeros
+    return zeros_for(device, (*shape, *space.shape), np.float32 if space.dtype == np.float64 else space.dtype)
 
 
 def _put(kept: Kept, step: int, observations: np.ndarray) -> np.ndarray:
@@ -165,4 +165,4 @@ def take(column: Column | None, rows: Tensor) -> Any:
         return None
     if isinstance(column, Mapping):
         return {key: take(value, rows) for key, value in column.items()}
-    return column.take(rows) if isinstance(column, FrameColumn) else column[rows]
+    return column.take(rows) if isinstance(column, FrameColumn) else column.index_select(0, rows)

@@ -31,7 +31,7 @@ class HalfCheetah(Task):
     _forward_reward_weight: float
     _ctrl_cost_weight: float
     _exclude_current_positions_from_observation: bool
-    _kernels: list[Any] | None
+    _kernels: list[Any]
 
     def __init__(self, envs: Sequence[Any]) -> None:
         super().__init__(envs)
@@ -48,8 +48,9 @@ class HalfCheetah(Task):
         self._shape = n, size - self._hidden
         few = self.envs[0].model.nu < 8  # more of them NumPy adds pairwise
         plain = type(self._ctrl_cost_weight) is float  # another type would decide the precision of the cost
-        kernels = [load_kernel("backends.mujoco_kernel", name) for name in ("runner_begin", "runner_end")]
-        self._kernels = kernels if self.compiles and few and plain and all(kernels) else None
+        names = ("runner_begin", "runner_end") if self.compiles and few and plain else ()
+        kernels = [load_kernel("backends.mujoco_kernel", name) for name in names]
+        self._kernels = kernels if all(kernels) else []
         self._constants = *self._kernel_constants(), self.n_positions
 
     def begin(self, actions: np.ndarray) -> None:
